@@ -1,0 +1,8 @@
+//! Sans-I/O protocol cores of lmserver: bytes in, events and bytes out.
+//!
+//! Nothing here owns a socket, asks a clock, draws a random number or starts a thread.
+//! That is what lets the same code run under the reactor, the simulator and a fuzzer.
+
+pub mod http1;
+pub mod sse;
+pub mod ws;

@@ -1,0 +1,2 @@
+//! The lmserver program.
+fn main() {}
