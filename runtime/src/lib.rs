@@ -1,1 +1,7 @@
-//! The engine of lmserver.
+//! The engine of lmserver: one reactor, channels as logs, subscribers as cursors, plugins.
+
+mod arena;
+pub mod event;
+pub mod ids;
+pub mod plugin;
+pub mod time;

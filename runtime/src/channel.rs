@@ -1,0 +1,352 @@
+//! A channel: an append-only log of events, and the same log once for each encoding in use.
+//!
+//! ```text
+//!   append(event) ─► canonical log   {"type":"chunk","message":"Hel"}
+//!                 ├► view sse/chunked  3a\r\nid: k3f9ab-2\ndata: {…}\n\n\r\n     ◄─ cursor, cursor, …
+//!                 ├► view ws/text      \x81\x34{"id":"k3f9ab-2",…}               ◄─ cursor, …
+//!                 └► snapshot          text so far, status, usage
+//! ```
+//!
+//! A subscriber is a cursor: a byte position in one view. What it has not had is one slice of
+//! that view. There is no queue per subscriber, so none can overflow, and no seam between what
+//! was missed and what is live.
+//!
+//! A chat channel never trims its log. An open channel keeps `history_size` events for those who
+//! come later, and somewhat more bytes for those who are slow.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::event::{Epoch, Event, Kind, Position};
+use crate::ids::{ConnId, RunId};
+use crate::plugin::transport::{Encoding, Entry};
+use crate::time::Moment;
+
+pub(crate) mod log;
+pub(crate) mod registry;
+mod snapshot;
+mod tombstones;
+
+pub use snapshot::{Snapshot, Status, ToolCallSoFar};
+
+use log::Log;
+
+/// Bytes that a view of an open channel keeps for slow subscribers beyond its history.
+const LAG_BYTES: usize = 256 * 1024;
+
+/// What a channel counts besides its logs, so that empty channels are bounded too.
+const CHANNEL_OVERHEAD: usize = 512;
+
+/// The outcome of a wish to subscribe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// The subscription stands: what follows `position` will be written, first what is there,
+    /// then what comes.
+    Placed {
+        /// Where the cursor stands; its offset is 0 before the first event.
+        position: Position,
+        /// The client's own cursor was of no use: it must clear what it shows.
+        reset: Option<ResetReason>,
+        /// Is there something to write at once?
+        behind: bool,
+    },
+    /// The client has had everything, and nothing will follow.
+    Finished(Position),
+    /// The client's cursor belongs to a channel that is forgotten or was never here.
+    Gone,
+    /// No channel of this name, and the client does not claim that there was.
+    Unknown,
+    /// The channel is forgotten, but was there.
+    Expired,
+    /// The server is over its limit, or stops and does not hold this channel: come back later.
+    Busy,
+}
+
+/// Why a client must clear what it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// Its cursor is of another incarnation of the channel.
+    OtherEpoch,
+    /// Its cursor is ahead of the log.
+    Ahead,
+    /// Its cursor is before what the history still holds.
+    Trimmed,
+}
+
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OtherEpoch => "the position belongs to another incarnation of the channel",
+            Self::Ahead => "the position is ahead of the channel",
+            Self::Trimmed => "the position is older than the history",
+        })
+    }
+}
+
+/// The place that a publication was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its position.
+    pub position: Position,
+}
+
+/// A cursor into one view of one channel. It lives in the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) channel: crate::ids::ChannelId,
+    /// The first byte that this subscriber has not had, counted from the view's beginning.
+    pub(crate) at: u64,
+    /// Which view of the channel.
+    pub(crate) view: u8,
+    /// The place in the view's list of subscribers.
+    pub(crate) slot: u32,
+}
+
+/// What a cursor has before it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pending<'a> {
+    /// These bytes, never empty.
+    Bytes(&'a [u8]),
+    /// Nothing for now.
+    Idle,
+    /// Nothing, for good.
+    Ended,
+    /// The log no longer holds the cursor's place.
+    Lagged,
+}
+
+/// One encoding of a channel and those who read it.
+pub(crate) struct View {
+    pub(crate) encoding: &'static dyn Encoding,
+    pub(crate) log: Log,
+    pub(crate) subscribers: Vec<ConnId>,
+    /// Since when nobody reads it.
+    unread_since: Option<Moment>,
+}
+
+/// Whether a channel goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// A chat whose terminal event has not come.
+    Running,
+    /// A chat after its terminal event.
+    Finished,
+    /// A channel for anybody's publications.
+    Open,
+}
+
+/// One channel.
+pub(crate) struct Channel {
+    name: Box<str>,
+    epoch: Epoch,
+    life: Life,
+    log: Log,
+    kinds: Vec<Kind>,
+    views: Vec<Option<View>>,
+    snapshot: Box<Snapshot>,
+    subscribers: u32,
+    /// The generation that writes it.
+    pub(crate) run: Option<RunId>,
+    /// When it ends if nobody comes, as the registry has noted it.
+    expires: Option<Moment>,
+    /// Is it in the registry's list of channels that grew?
+    dirty: bool,
+    /// Is it in the registry's list of channels with an unread view?
+    stale_queued: bool,
+    idempotency: Option<[u8; 32]>,
+    /// What was last reported to the registry's total.
+    counted: usize,
+}
+
+impl Channel {
+    fn new(name: Box<str>, epoch: Epoch, life: Life) -> Self {
+        Self {
+            name,
+            epoch,
+            life,
+            log: Log::default(),
+            kinds: Vec::new(),
+            views: Vec::new(),
+            snapshot: Box::default(),
+            subscribers: 0,
+            run: None,
+            expires: None,
+            dirty: false,
+            stale_queued: false,
+            idempotency: None,
+            counted: 0,
+        }
+    }
+
+    /// Appends an event to the log and to every view. Only then does it exist.
+    fn append(&mut self, event: &Event) -> Position {
+        let kind = event.kind();
+        self.log.push(|out| event.write_json(out));
+        let offset = self.log.last_offset();
+        if self.life != Life::Open {
+            self.kinds.push(kind);
+            self.snapshot.apply(event);
+        }
+        let json = self.log.event(offset).unwrap_or_default();
+        let entry = Entry { channel: &self.name, epoch: self.epoch, offset, kind, json };
+        for view in self.views.iter_mut().flatten() {
+            view.log.push(|out| view.encoding.encode(&entry, out));
+        }
+        if kind.is_terminal() {
+            self.life = Life::Finished;
+        }
+        Position { epoch: self.epoch, offset }
+    }
+
+    /// Forgets events of an open channel beyond its history, and of each view what even slow
+    /// subscribers are not given any more.
+    fn trim(&mut self, history_size: u64) {
+        let keep = self.log.last_offset().saturating_sub(history_size) + 1;
+        self.log.trim_before(keep);
+        for view in self.views.iter_mut().flatten() {
+            let lag = view.log.offset_within_last(LAG_BYTES);
+            view.log.trim_before(keep.min(lag));
+        }
+    }
+
+    /// The view of an encoding, built from the log if it is not there.
+    fn view_of(&mut self, encoding: &'static dyn Encoding) -> u8 {
+        let found = self.views.iter().position(|view| {
+            view.as_ref().is_some_and(|view| view.encoding.name() == encoding.name())
+        });
+        if let Some(index) = found {
+            return u8::try_from(index).unwrap_or(u8::MAX);
+        }
+        let mut log = Log::starting_at(self.log.first_offset());
+        for offset in self.log.first_offset()..=self.log.last_offset() {
+            let json = self.log.event(offset).unwrap_or_default();
+            let kind = self.kind(offset);
+            let entry = Entry { channel: &self.name, epoch: self.epoch, offset, kind, json };
+            log.push(|out| encoding.encode(&entry, out));
+        }
+        let view = View { encoding, log, subscribers: Vec::new(), unread_since: None };
+        let index = match self.views.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.views.push(None);
+                self.views.len() - 1
+            }
+        };
+        self.views[index] = Some(view);
+        u8::try_from(index).unwrap_or(u8::MAX)
+    }
+
+    fn kind(&self, offset: u64) -> Kind {
+        if self.life == Life::Open {
+            return Kind::Data;
+        }
+        let index = usize::try_from(offset.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.kinds.get(index).copied().unwrap_or(Kind::Data)
+    }
+
+    /// Adds a subscriber whose next event is the one after `offset`.
+    fn subscribe(&mut self, conn: ConnId, encoding: &'static dyn Encoding, offset: u64) -> (u8, u32, u64) {
+        let index = self.view_of(encoding);
+        let Some(view) = self.views.get_mut(usize::from(index)).and_then(Option::as_mut) else {
+            debug_assert!(false, "view_of names a view");
+            return (index, 0, 0);
+        };
+        let at = view.log.start_of(offset + 1).unwrap_or_else(|| view.log.end());
+        let slot = u32::try_from(view.subscribers.len()).unwrap_or(u32::MAX);
+        view.subscribers.push(conn);
+        view.unread_since = None;
+        self.subscribers += 1;
+        (index, slot, at)
+    }
+
+    /// Removes a subscriber; names the one that took its slot, if any.
+    fn unsubscribe(&mut self, view: u8, slot: u32, now: Moment) -> Option<ConnId> {
+        let view = self.views.get_mut(usize::from(view)).and_then(Option::as_mut)?;
+        let slot = usize::try_from(slot).ok()?;
+        if slot >= view.subscribers.len() {
+            debug_assert!(false, "a cursor's slot is in its view");
+            return None;
+        }
+        view.subscribers.swap_remove(slot);
+        self.subscribers -= 1;
+        if view.subscribers.is_empty() {
+            view.subscribers = Vec::new();
+            view.unread_since = Some(now);
+        }
+        view.subscribers.get(slot).copied()
+    }
+
+    /// Drops views that nobody has read for `ttl`. Says since when the longest unread of the
+    /// others has been so.
+    fn drop_unread_views(&mut self, now: Moment, ttl: Duration) -> Option<Moment> {
+        let mut oldest = None;
+        for slot in &mut self.views {
+            let Some(since) = slot.as_ref().and_then(|view| view.unread_since) else { continue };
+            if since + ttl <= now {
+                *slot = None;
+            } else {
+                oldest = Some(oldest.map_or(since, |oldest: Moment| oldest.min(since)));
+            }
+        }
+        oldest
+    }
+
+    fn has_unread_view(&self) -> bool {
+        self.views.iter().flatten().any(|view| view.unread_since.is_some())
+    }
+
+    /// What a cursor has before it.
+    pub(crate) fn pending(&self, cursor: &Cursor) -> Pending<'_> {
+        let Some(view) = self.view(cursor.view) else { return Pending::Ended };
+        match view.log.from(cursor.at) {
+            None => Pending::Lagged,
+            Some([]) if self.life == Life::Finished => Pending::Ended,
+            Some([]) => Pending::Idle,
+            Some(bytes) => Pending::Bytes(bytes),
+        }
+    }
+
+    /// Where the event ends that a half-written cursor stands in; `cursor.at` itself if it stands
+    /// between events.
+    pub(crate) fn event_end(&self, cursor: &Cursor) -> u64 {
+        self.view(cursor.view).map_or(cursor.at, |view| view.log.boundary_from(cursor.at))
+    }
+
+    /// The oldest event that the history holds, as the place before it, and its byte in a view.
+    pub(crate) fn oldest(&self, view: u8) -> (Position, u64) {
+        let before = self.log.first_offset().saturating_sub(1);
+        let at = self.view(view).and_then(|view| view.log.start_of(before + 1)).unwrap_or(0);
+        (Position { epoch: self.epoch, offset: before }, at)
+    }
+
+    pub(crate) fn view(&self, index: u8) -> Option<&View> {
+        self.views.get(usize::from(index)).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn views(&self) -> impl Iterator<Item = (u8, &View)> {
+        (0u8..).zip(&self.views).filter_map(|(index, view)| Some((index, view.as_ref()?)))
+    }
+
+    /// The newest position.
+    pub(crate) fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.log.last_offset() }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.life
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Bytes held: every log with its index, the snapshot, and a fixed overhead.
+    fn bytes(&self) -> usize {
+        let views: usize = self.views.iter().flatten().map(|view| view.log.bytes()).sum();
+        CHANNEL_OVERHEAD + self.name.len() + self.kinds.len() + self.log.bytes() + views + self.snapshot.bytes()
+    }
+}

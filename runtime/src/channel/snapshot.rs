@@ -1,0 +1,137 @@
+//! The state of a chat so far, kept beside its log so that asking for it costs no replay.
+
+use crate::event::{Attempt, Event, FinishReason, Failure, Usage};
+
+/// The answer so far. Text is what the channel's events carry, put together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// How it stands.
+    pub status: Status,
+    /// All chunks.
+    pub text: String,
+    /// All reasoning.
+    pub reasoning: String,
+    /// All of a refusal.
+    pub refusal: String,
+    /// The tool calls, by index.
+    pub tool_calls: Vec<ToolCallSoFar>,
+    /// How it ended.
+    pub finish_reason: Option<FinishReason>,
+    /// What it cost.
+    pub usage: Option<Usage>,
+    /// The model: as asked for, then as the target that answered names it.
+    pub model: Box<str>,
+    /// The provider that answered.
+    pub provider: Option<Box<str>>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// The targets that failed before.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How a chat stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// It goes on.
+    #[default]
+    Streaming,
+    /// It came to its end.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl Status {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Streaming => "streaming",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A tool call, its fragments put together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolCallSoFar {
+    /// The provider's id of the call.
+    pub id: String,
+    /// The function's name.
+    pub name: String,
+    /// The arguments' JSON text.
+    pub arguments: String,
+}
+
+impl Snapshot {
+    /// Takes one event in.
+    pub(crate) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Start { model } => self.model.clone_from(model),
+            Event::Chunk(text) => self.text.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Refusal(text) => self.refusal.push_str(text),
+            Event::ToolCall(fragment) => {
+                // Indexes are dense by the provider's contract; a gap is filled, within reason.
+                let index = usize::try_from(fragment.index).unwrap_or(usize::MAX);
+                if index > self.tool_calls.len() + MOST_SKIPPED_CALLS {
+                    return;
+                }
+                while self.tool_calls.len() <= index {
+                    self.tool_calls.push(ToolCallSoFar::default());
+                }
+                let Some(call) = self.tool_calls.get_mut(index) else { return };
+                call.id.push_str(fragment.id.as_deref().unwrap_or_default());
+                call.name.push_str(fragment.name.as_deref().unwrap_or_default());
+                call.arguments.push_str(&fragment.arguments);
+            }
+            Event::End(end) => {
+                self.status = match end.finish_reason {
+                    FinishReason::Cancelled => Status::Cancelled,
+                    FinishReason::Stop
+                    | FinishReason::Length
+                    | FinishReason::ToolCalls
+                    | FinishReason::ContentFilter => Status::Completed,
+                };
+                self.finish_reason = Some(end.finish_reason);
+                self.usage = end.usage;
+                self.answered_by(end.model.as_deref(), end.provider.as_deref(), &end.attempts);
+            }
+            Event::Error(failure) => {
+                self.status = Status::Failed;
+                self.answered_by(
+                    failure.model.as_deref(),
+                    failure.provider.as_deref(),
+                    &failure.attempts,
+                );
+                self.error = Some(failure.as_ref().clone());
+            }
+            Event::Data(_) => {}
+        }
+    }
+
+    fn answered_by(&mut self, model: Option<&str>, provider: Option<&str>, attempts: &[Attempt]) {
+        if let Some(model) = model {
+            self.model = model.into();
+        }
+        self.provider = provider.map(Into::into);
+        self.attempts = attempts.to_vec();
+    }
+
+    /// Bytes of text held.
+    pub(crate) fn bytes(&self) -> usize {
+        let calls: usize = self
+            .tool_calls
+            .iter()
+            .map(|call| size_of::<ToolCallSoFar>() + call.id.len() + call.name.len() + call.arguments.len())
+            .sum();
+        self.text.len() + self.reasoning.len() + self.refusal.len() + calls
+    }
+}
+
+/// How many calls a fragment's index may skip before it is taken for nonsense.
+const MOST_SKIPPED_CALLS: usize = 64;

@@ -1,0 +1,48 @@
+//! Plain counters of the engine. Whoever shows them decides the format.
+
+/// What has happened since the start, and what there is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accept_failures: u64,
+    /// Client connections now.
+    pub connections: u64,
+    /// Requests answered or handed to a session.
+    pub requests: u64,
+    /// Sessions of transports now.
+    pub sessions: u64,
+    /// Channels now.
+    pub channels: u64,
+    /// Bytes that all channels hold now.
+    pub channel_bytes: u64,
+    /// Events appended.
+    pub events: u64,
+    /// Bytes written to clients straight from logs.
+    pub log_bytes_written: u64,
+    /// Writes of log bytes.
+    pub log_writes: u64,
+    /// Connections closed because they took nothing.
+    pub slow_disconnects: u64,
+    /// Answers begun.
+    pub runs_started: u64,
+    /// Answers running now.
+    pub runs: u64,
+    /// Answers ended well.
+    pub runs_completed: u64,
+    /// Answers ended by an error.
+    pub runs_failed: u64,
+    /// Answers cancelled.
+    pub runs_cancelled: u64,
+    /// Attempts followed by the next target.
+    pub fallbacks: u64,
+    /// Upstream connections opened.
+    pub upstream_connects: u64,
+    /// Upstream connections used again.
+    pub upstream_reuses: u64,
+    /// Panics of plugins that were contained.
+    pub panics: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+}

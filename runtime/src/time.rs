@@ -1,0 +1,49 @@
+//! Time as the engine sees it: milliseconds since the reactor's clock began.
+//!
+//! The clock is read once a turn and handed down; nothing below the reactor asks for it.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// A point on the reactor's clock, in whole milliseconds since the clock began.
+///
+/// It is a plain number so that the simulator can make one from nothing, and so that a
+/// connection can hold several of them in a few bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Later than every moment that a process lives to see: a deadline that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The time from `earlier` to `self`, zero if `earlier` is the later one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// The moment `duration` later. A part of a millisecond rounds up, so that a wait never ends
+    /// early; what does not fit is [`Moment::NEVER`].
+    fn add(self, duration: Duration) -> Self {
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        u64::try_from(millis).map_or(Self::NEVER, |millis| Self(self.0.saturating_add(millis)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_rounds_up_and_saturates() {
+        assert_eq!(Moment(5) + Duration::from_micros(1), Moment(6));
+        assert_eq!(Moment(5) + Duration::from_millis(2), Moment(7));
+        assert_eq!(Moment(5) + Duration::MAX, Moment::NEVER);
+        assert_eq!(Moment(5).since(Moment(9)), Duration::ZERO);
+        assert_eq!(Moment(9).since(Moment(5)), Duration::from_millis(4));
+    }
+}
