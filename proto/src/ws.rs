@@ -54,7 +54,7 @@ mod message;
 mod utf8;
 
 pub use self::connection::Connection;
-pub use self::utf8::Utf8;
+pub use self::utf8::{InvalidUtf8, Utf8};
 
 /// Which end of the connection this is: it decides which frames must be masked (RFC 6455 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,10 +73,7 @@ fn write(said: &[Said], mask: Option<[u8; 4]>) -> (Vec<u8>, Vec<String>) {
         }
         let payload = message.parts.concat();
         want.push(match message.opcode {
-            Opcode::Text => format!(
-                "{:?}",
-                Event::Text(String::from_utf8(payload).unwrap().into())
-            ),
+            Opcode::Text => format!("{:?}", Event::Text(String::from_utf8_lossy(&payload))),
             _ => format!("{:?}", Event::Binary(payload.into())),
         });
     }
