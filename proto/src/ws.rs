@@ -75,11 +75,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 MiB and 65,536 fragments.
+    /// 16 MiB and 131,072 fragments: room for a message in 65,536 fragments from a sender that ends
+    /// each with an empty one.
     fn default() -> Self {
         Self {
             message_len: 16 << 20,
-            fragments: 65_536,
+            fragments: 1 << 17,
         }
     }
 }

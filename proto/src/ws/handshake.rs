@@ -47,8 +47,14 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Appends the 101 response head, with one of the offered subprotocols or none.
-    pub fn write_head(&self, protocol: Option<&str>, out: &mut Vec<u8>) {
+    /// Appends the 101 response head, with one of the offered subprotocols or none, and with the
+    /// caller's own `fields`.
+    pub fn write_head<'a>(
+        &self,
+        protocol: Option<&str>,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
         );
@@ -59,6 +65,9 @@ impl Handshake {
                 "not offered"
             );
             write_field(out, "Sec-WebSocket-Protocol", protocol);
+        }
+        for (name, value) in fields {
+            write_field(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -338,10 +347,11 @@ mod tests {
         let handshake = check("GET", true, &head("", &more)).unwrap();
         assert_eq!(handshake.protocols, ["chat", "superchat"]);
         let mut out = Vec::new();
-        handshake.write_head(Some("chat"), &mut out);
+        handshake.write_head(Some("chat"), [("X-Channel-Id", "c")], &mut out);
         let want = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+             Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\
+             X-Channel-Id: c\r\n\r\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), want);
     }
