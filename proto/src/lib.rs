@@ -4,5 +4,6 @@
 //! That is what lets the same code run under the reactor, the simulator and a fuzzer.
 
 pub mod http1;
+pub mod percent;
 pub mod sse;
 pub mod ws;
