@@ -11,6 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{alphabet, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
+use crate::http1::{Fields, Method, Request, Version};
+
 /// §1.3: what is appended to the key before hashing.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -21,12 +23,6 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
-
-/// A head as the handshake sees it: the lines of a field, in order, by its name in any case.
-pub trait Fields {
-    /// The values of all lines of the field `name`.
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str>;
-}
 
 /// The value of `Sec-WebSocket-Accept` for a key (§4.2.2).
 #[must_use]
@@ -136,22 +132,23 @@ impl Refusal {
 /// The one version of the protocol (§4.1).
 pub const VERSION: &str = "13";
 
-/// Checks a client's handshake (§4.2.1). `is_http_1_1`: at least that.
+/// Checks a client's handshake (§4.2.1).
 ///
 /// # Errors
 ///
 /// The first rule that the request breaks.
-pub fn check(method: &str, is_http_1_1: bool, fields: &impl Fields) -> Result<Handshake, Refusal> {
-    if method != "GET" {
-        return Err(Refusal::Method(method.to_owned()));
+pub fn check(request: &Request) -> Result<Handshake, Refusal> {
+    let fields = &request.fields;
+    if request.method != Method::Get {
+        return Err(Refusal::Method(request.method.as_str().to_owned()));
     }
-    if !is_http_1_1 {
+    if request.version != Version::Http11 {
         return Err(Refusal::HttpVersion);
     }
-    if !lists(fields, "upgrade", "websocket") {
+    if !fields.contains_token("upgrade", "websocket") {
         return Err(Refusal::Upgrade);
     }
-    if !lists(fields, "connection", "upgrade") {
+    if !fields.contains_token("connection", "upgrade") {
         return Err(Refusal::Connection);
     }
     // The version first: another one may have other rules for the rest.
@@ -170,11 +167,12 @@ pub fn check(method: &str, is_http_1_1: bool, fields: &impl Fields) -> Result<Ha
 }
 
 /// The offered subprotocols, checked (§4.1, point 10).
-fn protocols(fields: &impl Fields) -> Result<Vec<String>, Refusal> {
+fn protocols(fields: &Fields) -> Result<Vec<String>, Refusal> {
     let mut offered: Vec<String> = Vec::new();
     let mut is_offering = false;
-    for line in fields.values("sec-websocket-protocol") {
+    for line in fields.get_all("sec-websocket-protocol") {
         is_offering = true;
+        let line = str::from_utf8(line).map_err(|_| Refusal::Protocol)?;
         // RFC 9110 §5.6.1.2: empty elements are ignored.
         for name in elements(line).filter(|name| !name.is_empty()) {
             if !is_token(name) || offered.iter().any(|other| other == name) {
@@ -246,7 +244,7 @@ pub enum ResponseError {
 /// The first rule that the answer breaks.
 pub fn check_response(
     status: u16,
-    fields: &impl Fields,
+    fields: &Fields,
     accept: &str,
     protocols: &[&str],
 ) -> Result<Option<String>, ResponseError> {
@@ -256,14 +254,16 @@ pub fn check_response(
     if !only(fields, "upgrade").is_ok_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err(ResponseError::Upgrade);
     }
-    if !lists(fields, "connection", "upgrade") {
+    if !fields.contains_token("connection", "upgrade") {
         return Err(ResponseError::Connection);
     }
     if only(fields, "sec-websocket-accept") != Ok(accept) {
         return Err(ResponseError::Accept);
     }
-    let mut extensions = fields.values("sec-websocket-extensions").flat_map(elements);
-    if extensions.any(|name| !name.is_empty()) {
+    if fields
+        .get_all("sec-websocket-extensions")
+        .any(|line| !line.is_empty())
+    {
         return Err(ResponseError::Extension);
     }
     match only(fields, "sec-websocket-protocol") {
@@ -279,21 +279,14 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// The value of a field that must come exactly once, or how often it came.
-fn only<'a>(fields: &'a impl Fields, name: &'static str) -> Result<&'a str, usize> {
-    let mut values = fields.values(name);
+/// The value of a field that must come exactly once, or how often it came. What is not text is
+/// taken for empty: no field of the handshake may be.
+fn only<'a>(fields: &'a Fields, name: &str) -> Result<&'a str, usize> {
+    let mut values = fields.get_all(name);
     match (values.next(), values.count()) {
-        (Some(value), 0) => Ok(value.trim_matches([' ', '\t'])),
+        (Some(value), 0) => Ok(str::from_utf8(value).unwrap_or_default()),
         (first, more) => Err(usize::from(first.is_some()) + more),
     }
-}
-
-/// Whether a comma-separated field has `token` in it, in any case.
-fn lists(fields: &impl Fields, name: &str, token: &str) -> bool {
-    fields
-        .values(name)
-        .flat_map(elements)
-        .any(|element| element.eq_ignore_ascii_case(token))
 }
 
 fn elements(line: &str) -> impl Iterator<Item = &str> {
@@ -311,23 +304,13 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Lines(Vec<(&'static str, &'static str)>);
-
-    impl Fields for Lines {
-        fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-            let lines = self.0.iter();
-            lines
-                .filter(|line| line.0.eq_ignore_ascii_case(name))
-                .map(|line| line.1)
-        }
-    }
+    use crate::http1::{Limits, server};
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
     /// A good handshake without the field `but`, and with `more`.
-    fn head(but: &str, more: &[(&'static str, &'static str)]) -> Lines {
+    fn head(but: &str, more: &[(&str, &str)]) -> Request {
         let good = [
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -335,7 +318,26 @@ mod tests {
             ("Sec-WebSocket-Version", "13"),
         ];
         let kept = good.into_iter().filter(|line| line.0 != but);
-        Lines(kept.chain(more.iter().copied()).collect())
+        read_head("GET", "1.1", kept.chain(more.iter().copied()))
+    }
+
+    /// What the HTTP layer makes of a request with these fields.
+    fn read_head<'a>(
+        method: &str,
+        version: &str,
+        fields: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Request {
+        let mut head = format!("{method} /chat HTTP/{version}\r\nHost: example.com\r\n");
+        for (name, value) in fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let mut connection = server::Connection::new();
+        connection.feed(head.as_bytes());
+        match connection.next_event(&Limits::default()) {
+            Ok(Some(server::Event::Request { head, .. })) => head,
+            other => panic!("not a request: {other:?}"),
+        }
     }
 
     #[test]
@@ -344,7 +346,7 @@ mod tests {
             ("Sec-WebSocket-Protocol", "chat, superchat"),
             ("Origin", "http://example.com"),
         ];
-        let handshake = check("GET", true, &head("", &more)).unwrap();
+        let handshake = check(&head("", &more)).unwrap();
         assert_eq!(handshake.protocols, ["chat", "superchat"]);
         let mut out = Vec::new();
         handshake.write_head(Some("chat"), [("X-Channel-Id", "c")], &mut out);
@@ -391,22 +393,21 @@ mod tests {
                 ],
             ),
         ] {
-            assert!(check("GET", true, &head(but, more)).is_ok(), "{more:?}");
+            assert!(check(&head(but, more)).is_ok(), "{more:?}");
         }
     }
 
     #[test]
     fn every_rule_of_the_opening_handshake_refuses_with_its_status() {
-        let good = || head("", &[]);
-        assert_eq!(check("GET", false, &good()), Err(Refusal::HttpVersion));
-        assert_eq!(
-            check("POST", true, &good()),
-            Err(Refusal::Method("POST".into()))
-        );
-        assert_eq!(
-            check("get", true, &good()),
-            Err(Refusal::Method("get".into()))
-        );
+        let old = Request {
+            version: Version::Http10,
+            ..head("", &[])
+        };
+        assert_eq!(check(&old), Err(Refusal::HttpVersion));
+        for method in ["POST", "HEAD", "OPTIONS", "get"] {
+            let request = read_head(method, "1.1", std::iter::empty());
+            assert_eq!(check(&request), Err(Refusal::Method(method.into())));
+        }
         let key = "Sec-WebSocket-Key";
         let version = "Sec-WebSocket-Version";
         for (but, more, want, status) in [
@@ -477,11 +478,7 @@ mod tests {
                 400,
             ),
         ] {
-            assert_eq!(
-                check("GET", true, &head(but, more)),
-                Err(want.clone()),
-                "{more:?}"
-            );
+            assert_eq!(check(&head(but, more)), Err(want.clone()), "{more:?}");
             assert_eq!(want.status(), status, "{want:?}");
         }
     }
@@ -523,7 +520,10 @@ mod tests {
                 ("Sec-WebSocket-Accept", ACCEPT),
             ];
             let kept = good.into_iter().filter(|line| line.0 != but);
-            let fields = Lines(kept.chain(more.iter().copied()).collect());
+            let lines = kept.chain(more.iter().copied());
+            let fields = lines
+                .map(|(name, value)| (name, value.as_bytes()))
+                .collect();
             check_response(101, &fields, ACCEPT, &["a", "b"])
         };
         assert_eq!(answer("", &[]), Ok(None));
@@ -532,7 +532,7 @@ mod tests {
             Ok(Some("b".into()))
         );
         assert_eq!(
-            check_response(200, &Lines(Vec::new()), ACCEPT, &[]),
+            check_response(200, &Fields::new(), ACCEPT, &[]),
             Err(ResponseError::Status(200))
         );
         for (but, more, want) in [
