@@ -1,0 +1,123 @@
+//! Server CPU per delivered message at 20,000 deliveries a second.
+
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use super::{require_exact, thousands};
+use crate::stats::median;
+use crate::subject::{Load, Programs, Report, Server};
+use crate::table::Table;
+use crate::wire::Transport;
+
+const DELIVERIES_A_SECOND: f64 = 20_000.0;
+const ROUNDS: usize = 8;
+const SECONDS: f64 = 2.0;
+const TEXT_BYTES: usize = 8;
+const TARGET: f64 = 1.05;
+
+pub fn run(programs: &Programs) -> Result<Table, String> {
+    let mut table = Table::new(
+        "CPU per delivered message, 20,000 a second",
+        ["lmserver", "bare"],
+    );
+    for subscribers in [1_000, 10_000] {
+        for transport in Transport::ALL {
+            compare(&mut table, programs, transport, subscribers)?;
+        }
+    }
+    Ok(table)
+}
+
+fn compare(
+    table: &mut Table,
+    programs: &Programs,
+    transport: Transport,
+    subscribers: usize,
+) -> Result<(), String> {
+    let servers = [Server::lmserver(programs, None)?, Server::bare(programs)?];
+    let mut loads = [
+        Load::start(&servers[0], transport)?,
+        Load::start(&servers[1], transport)?,
+    ];
+    let rate = DELIVERIES_A_SECOND / subscribers as f64;
+    let command = format!("paced {rate} {SECONDS} {TEXT_BYTES}");
+    let warm_up = format!("paced {rate} {} {TEXT_BYTES}", 2.0 / rate);
+    for load in &mut loads {
+        load.ask(&format!("connect {subscribers}"))?;
+        load.ask(&warm_up)?;
+    }
+    let mut costs = [Vec::new(), Vec::new()];
+    let mut delays = [Vec::new(), Vec::new()];
+    let mut bytes = [0.0, 0.0];
+    for round in 0..ROUNDS {
+        let first = round % 2;
+        let windows = side_by_side(&servers, &mut loads, &command, rate, first)?;
+        for (subject, (report, spent)) in windows.into_iter().enumerate() {
+            costs[subject].push(spent / report.value("delivered") / 1e3);
+            delays[subject].push(report.value("p50") / 1e3);
+            bytes[subject] = report.value("bytes") / report.value("delivered");
+        }
+    }
+    if std::env::var_os("VERBOSE").is_some() {
+        eprintln!("{costs:.2?}");
+    }
+    let ratios: Vec<f64> = costs[0]
+        .iter()
+        .zip(&costs[1])
+        .map(|(own, bare)| own / bare)
+        .collect();
+    let ratio = median(&ratios);
+    let what = format!(
+        "{}, {} subscribers",
+        transport.name(),
+        thousands(subscribers)
+    );
+    let cells = |values: [f64; 2], unit: &str| values.map(|value| format!("{value:.2} {unit}"));
+    let [own, bare] = cells([median(&costs[0]), median(&costs[1])], "us");
+    table.at_most(&what, [own, bare, format!("{ratio:.3}")], ratio, TARGET);
+    let [own, bare] = cells([median(&delays[0]), median(&delays[1])], "us");
+    table.note(
+        "  median delay, client's reading included",
+        [own, bare, String::new()],
+    );
+    let [own, bare] = cells(bytes, "B");
+    table.note("  bytes on the wire a message", [own, bare, String::new()]);
+    Ok(())
+}
+
+/// One window of both subjects at once, each message of one halfway between two of the other, so
+/// that whatever else the machine does meets both alike.
+fn side_by_side(
+    servers: &[Server; 2],
+    loads: &mut [Load; 2],
+    command: &str,
+    rate: f64,
+    first: usize,
+) -> Result<[(Report, f64); 2], String> {
+    let before = servers.each_ref().map(Server::settled_cpu);
+    let [one, other] = loads;
+    let half = Duration::from_secs_f64(0.5 / rate);
+    let delays = if first == 0 {
+        [Duration::ZERO, half]
+    } else {
+        [half, Duration::ZERO]
+    };
+    let ask = |load: &mut Load, delay| {
+        sleep(delay);
+        load.ask(command)
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(|| ask(other, delays[1]));
+        (ask(one, delays[0]), other.join())
+    });
+    let reports = [one?, other.map_err(|_| "a thread panicked")??];
+    for (server, report) in servers.iter().zip(&reports) {
+        require_exact(server, report)?;
+    }
+    let after = servers.each_ref().map(Server::settled_cpu);
+    let [one, other] = reports;
+    Ok([
+        (one, (after[0] - before[0]) as f64),
+        (other, (after[1] - before[1]) as f64),
+    ])
+}
