@@ -23,6 +23,8 @@ use crate::plugin::transport::{Encoding, Entry};
 use crate::time::Moment;
 
 pub(crate) mod log;
+#[cfg(test)]
+mod model;
 pub(crate) mod registry;
 mod snapshot;
 mod tombstones;
