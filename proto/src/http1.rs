@@ -19,6 +19,7 @@
 //! - Which body a message has is decided in one place for both roles, [`framing`].
 
 pub mod client;
+pub mod content_coding;
 pub mod server;
 
 mod body;
