@@ -1,5 +1,7 @@
 //! Compressed content: cut anywhere, flushed in between, broken, and far larger unpacked.
 
+#![expect(clippy::unwrap_used, reason = "encoding to memory does not fail")]
+
 use std::io::Write;
 
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
