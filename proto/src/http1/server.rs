@@ -443,4 +443,25 @@ mod tests {
             size_of::<Connection>()
         );
     }
+    #[test]
+    fn a_connection_owns_no_heap_between_requests() {
+        let limits = Limits::default();
+        let mut connection = Connection::new();
+        for request in [
+            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        ] {
+            for byte in request {
+                connection.feed(&[*byte]);
+                if connection.next_event(&limits).unwrap().is_some() {
+                    assert_eq!(connection.buf.capacity(), 0, "while it is answered");
+                    connection.respond(&Response::empty(204), "", &mut Vec::new());
+                    connection.next_event(&limits).unwrap();
+                }
+            }
+            assert!(connection.is_idle());
+            assert_eq!(connection.buf.capacity(), 0);
+        }
+    }
 }
