@@ -105,6 +105,34 @@ pub enum Event {
     },
 }
 
+/// What must be known of a request to answer it: all that is left of a [`Connection`] while a
+/// long answer is written by somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// By which rules the client speaks.
+    pub version: Version,
+    /// May another request follow?
+    pub keep_alive: bool,
+    /// Was it `HEAD`?
+    pub head_only: bool,
+}
+
+impl Default for Answering {
+    fn default() -> Self {
+        Connection::new().answering()
+    }
+}
+
+impl Answering {
+    /// As [`Connection::begin_stream`].
+    pub fn begin_stream(&mut self, response: &Response, date: &str, out: &mut Vec<u8>) -> Framing {
+        let mut connection = Connection::resume(*self);
+        let framing = connection.begin_stream(response, date, out);
+        *self = connection.answering();
+        framing
+    }
+}
+
 impl Default for Connection {
     fn default() -> Self {
         Self::new()
@@ -123,6 +151,34 @@ impl Connection {
             keep_alive: true,
             head_only: false,
             empty_lines: 0,
+        }
+    }
+
+    /// A connection whose last request is still to be answered, as [`Connection::answering`]
+    /// told it before.
+    #[must_use]
+    pub fn resume(answering: Answering) -> Self {
+        let Answering {
+            version,
+            keep_alive,
+            head_only,
+        } = answering;
+        Self {
+            state: State::Answering,
+            version,
+            keep_alive,
+            head_only,
+            ..Self::new()
+        }
+    }
+
+    /// What must be known of the last request to answer it, for whoever answers it later.
+    #[must_use]
+    pub const fn answering(&self) -> Answering {
+        Answering {
+            version: self.version,
+            keep_alive: self.keep_alive,
+            head_only: self.head_only,
         }
     }
 
