@@ -190,14 +190,23 @@ impl Channel {
             self.snapshot.apply(event);
         }
         let json = self.log.event(offset).unwrap_or_default();
-        let entry = Entry { channel: &self.name, epoch: self.epoch, offset, kind, json };
+        let entry = Entry {
+            channel: &self.name,
+            epoch: self.epoch,
+            offset,
+            kind,
+            json,
+        };
         for view in self.views.iter_mut().flatten() {
             view.log.push(|out| view.encoding.encode(&entry, out));
         }
         if kind.is_terminal() {
             self.life = Life::Finished;
         }
-        Position { epoch: self.epoch, offset }
+        Position {
+            epoch: self.epoch,
+            offset,
+        }
     }
 
     /// Forgets events of an open channel beyond its history, and of each view what even slow
@@ -214,7 +223,8 @@ impl Channel {
     /// The view of an encoding, built from the log if it is not there.
     fn view_of(&mut self, encoding: &'static dyn Encoding) -> u8 {
         let found = self.views.iter().position(|view| {
-            view.as_ref().is_some_and(|view| view.encoding.name() == encoding.name())
+            view.as_ref()
+                .is_some_and(|view| view.encoding.name() == encoding.name())
         });
         if let Some(index) = found {
             return u8::try_from(index).unwrap_or(u8::MAX);
@@ -223,10 +233,21 @@ impl Channel {
         for offset in self.log.first_offset()..=self.log.last_offset() {
             let json = self.log.event(offset).unwrap_or_default();
             let kind = self.kind(offset);
-            let entry = Entry { channel: &self.name, epoch: self.epoch, offset, kind, json };
+            let entry = Entry {
+                channel: &self.name,
+                epoch: self.epoch,
+                offset,
+                kind,
+                json,
+            };
             log.push(|out| encoding.encode(&entry, out));
         }
-        let view = View { encoding, log, subscribers: Vec::new(), unread_since: None };
+        let view = View {
+            encoding,
+            log,
+            subscribers: Vec::new(),
+            unread_since: None,
+        };
         let index = match self.views.iter().position(Option::is_none) {
             Some(free) => free,
             None => {
@@ -247,13 +268,25 @@ impl Channel {
     }
 
     /// Adds a subscriber whose next event is the one after `offset`.
-    fn subscribe(&mut self, conn: ConnId, encoding: &'static dyn Encoding, offset: u64) -> (u8, u32, u64) {
+    fn subscribe(
+        &mut self,
+        conn: ConnId,
+        encoding: &'static dyn Encoding,
+        offset: u64,
+    ) -> (u8, u32, u64) {
         let index = self.view_of(encoding);
-        let Some(view) = self.views.get_mut(usize::from(index)).and_then(Option::as_mut) else {
+        let Some(view) = self
+            .views
+            .get_mut(usize::from(index))
+            .and_then(Option::as_mut)
+        else {
             debug_assert!(false, "view_of names a view");
             return (index, 0, 0);
         };
-        let at = view.log.start_of(offset + 1).unwrap_or_else(|| view.log.end());
+        let at = view
+            .log
+            .start_of(offset + 1)
+            .unwrap_or_else(|| view.log.end());
         let slot = u32::try_from(view.subscribers.len()).unwrap_or(u32::MAX);
         view.subscribers.push(conn);
         view.unread_since = None;
@@ -263,7 +296,10 @@ impl Channel {
 
     /// Removes a subscriber; names the one that took its slot, if any.
     fn unsubscribe(&mut self, view: u8, slot: u32, now: Moment) -> Option<ConnId> {
-        let view = self.views.get_mut(usize::from(view)).and_then(Option::as_mut)?;
+        let view = self
+            .views
+            .get_mut(usize::from(view))
+            .and_then(Option::as_mut)?;
         let slot = usize::try_from(slot).ok()?;
         if slot >= view.subscribers.len() {
             debug_assert!(false, "a cursor's slot is in its view");
@@ -283,7 +319,9 @@ impl Channel {
     fn drop_unread_views(&mut self, now: Moment, ttl: Duration) -> Option<Moment> {
         let mut oldest = None;
         for slot in &mut self.views {
-            let Some(since) = slot.as_ref().and_then(|view| view.unread_since) else { continue };
+            let Some(since) = slot.as_ref().and_then(|view| view.unread_since) else {
+                continue;
+            };
             if since + ttl <= now {
                 *slot = None;
             } else {
@@ -294,12 +332,17 @@ impl Channel {
     }
 
     fn has_unread_view(&self) -> bool {
-        self.views.iter().flatten().any(|view| view.unread_since.is_some())
+        self.views
+            .iter()
+            .flatten()
+            .any(|view| view.unread_since.is_some())
     }
 
     /// What a cursor has before it.
     pub(crate) fn pending(&self, cursor: &Cursor) -> Pending<'_> {
-        let Some(view) = self.view(cursor.view) else { return Pending::Ended };
+        let Some(view) = self.view(cursor.view) else {
+            return Pending::Ended;
+        };
         match view.log.from(cursor.at) {
             None => Pending::Lagged,
             Some([]) if self.life == Life::Finished => Pending::Ended,
@@ -311,14 +354,24 @@ impl Channel {
     /// Where the event ends that a half-written cursor stands in; `cursor.at` itself if it stands
     /// between events.
     pub(crate) fn event_end(&self, cursor: &Cursor) -> u64 {
-        self.view(cursor.view).map_or(cursor.at, |view| view.log.boundary_from(cursor.at))
+        self.view(cursor.view)
+            .map_or(cursor.at, |view| view.log.boundary_from(cursor.at))
     }
 
     /// The oldest event that the history holds, as the place before it, and its byte in a view.
     pub(crate) fn oldest(&self, view: u8) -> (Position, u64) {
         let before = self.log.first_offset().saturating_sub(1);
-        let at = self.view(view).and_then(|view| view.log.start_of(before + 1)).unwrap_or(0);
-        (Position { epoch: self.epoch, offset: before }, at)
+        let at = self
+            .view(view)
+            .and_then(|view| view.log.start_of(before + 1))
+            .unwrap_or(0);
+        (
+            Position {
+                epoch: self.epoch,
+                offset: before,
+            },
+            at,
+        )
     }
 
     pub(crate) fn view(&self, index: u8) -> Option<&View> {
@@ -326,12 +379,17 @@ impl Channel {
     }
 
     pub(crate) fn views(&self) -> impl Iterator<Item = (u8, &View)> {
-        (0u8..).zip(&self.views).filter_map(|(index, view)| Some((index, view.as_ref()?)))
+        (0u8..)
+            .zip(&self.views)
+            .filter_map(|(index, view)| Some((index, view.as_ref()?)))
     }
 
     /// The newest position.
     pub(crate) fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.log.last_offset() }
+        Position {
+            epoch: self.epoch,
+            offset: self.log.last_offset(),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -342,13 +400,27 @@ impl Channel {
         self.life
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.life == Life::Finished
+    }
+
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
     /// Bytes held: every log with its index, the snapshot, and a fixed overhead.
     fn bytes(&self) -> usize {
-        let views: usize = self.views.iter().flatten().map(|view| view.log.bytes()).sum();
-        CHANNEL_OVERHEAD + self.name.len() + self.kinds.len() + self.log.bytes() + views + self.snapshot.bytes()
+        let views: usize = self
+            .views
+            .iter()
+            .flatten()
+            .map(|view| view.log.bytes())
+            .sum();
+        CHANNEL_OVERHEAD
+            + self.name.len()
+            + self.kinds.len()
+            + self.log.bytes()
+            + views
+            + self.snapshot.bytes()
     }
 }

@@ -47,7 +47,8 @@ impl Log {
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         // A channel is bounded far below 4 GiB; see `registry`.
-        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
     /// Forgets the events before `offset`.
@@ -76,13 +77,18 @@ impl Log {
     /// The bytes of one event.
     pub(crate) fn event(&self, offset: u64) -> Option<&[u8]> {
         let index = self.index_of(offset)?;
-        self.bytes.get(self.end_of_index(index)..self.end_of_index(index + 1))
+        self.bytes
+            .get(self.end_of_index(index)..self.end_of_index(index + 1))
     }
 
     /// Everything from a position on; nothing if that is trimmed.
     pub(crate) fn from(&self, position: u64) -> Option<&[u8]> {
         let start = usize::try_from(position.checked_sub(self.base)?).ok()?;
-        if start < self.dead_bytes { None } else { self.bytes.get(start..) }
+        if start < self.dead_bytes {
+            None
+        } else {
+            self.bytes.get(start..)
+        }
     }
 
     /// The position at which an event begins, or would begin if it is the next.
@@ -100,7 +106,9 @@ impl Log {
             return position;
         }
         let index = self.ends.partition_point(|end| u64::from(*end) < relative);
-        self.ends.get(index).map_or(self.end(), |end| self.base + u64::from(*end))
+        self.ends
+            .get(index)
+            .map_or_else(|| self.end(), |end| self.base + u64::from(*end))
     }
 
     /// The offset of the first event that lies wholly within the last `bytes` bytes.
@@ -112,7 +120,9 @@ impl Log {
             1 + self.ends.partition_point(|end| (*end as usize) < start)
         };
         let dead = self.dead_events as u64;
-        (self.first - dead.min(self.first)).saturating_add(index as u64).min(self.last_offset() + 1)
+        (self.first - dead.min(self.first))
+            .saturating_add(index as u64)
+            .min(self.last_offset() + 1)
     }
 
     /// The position after the last byte.
@@ -140,14 +150,19 @@ impl Log {
     }
 
     fn index_of(&self, offset: u64) -> Option<usize> {
-        let live = offset.checked_sub(self.first).filter(|live| *live < self.count())?;
+        let live = offset
+            .checked_sub(self.first)
+            .filter(|live| *live < self.count())?;
         Some(self.dead_events + usize::try_from(live).ok()?)
     }
 
     /// Where the event before `index` ends: where `index` begins.
     fn end_of_index(&self, index: usize) -> usize {
         match index.checked_sub(1) {
-            Some(before) => self.ends.get(before).map_or(self.bytes.len(), |end| *end as usize),
+            Some(before) => self
+                .ends
+                .get(before)
+                .map_or(self.bytes.len(), |end| *end as usize),
             None => 0,
         }
     }
@@ -168,7 +183,10 @@ mod tests {
     #[test]
     fn events_and_positions_are_found() {
         let log = filled(4);
-        assert_eq!((log.first_offset(), log.last_offset(), log.end()), (1, 4, 10));
+        assert_eq!(
+            (log.first_offset(), log.last_offset(), log.end()),
+            (1, 4, 10)
+        );
         assert_eq!(log.event(3), Some(&[3, 3, 3][..]));
         assert_eq!((log.event(0), log.event(5)), (None, None));
         assert_eq!(log.start_of(1), Some(0));
@@ -182,7 +200,10 @@ mod tests {
     #[test]
     fn an_empty_log_begins_where_it_is_told() {
         let log = Log::starting_at(7);
-        assert_eq!((log.first_offset(), log.last_offset(), log.end()), (7, 6, 0));
+        assert_eq!(
+            (log.first_offset(), log.last_offset(), log.end()),
+            (7, 6, 0)
+        );
         assert_eq!(log.start_of(7), Some(0));
         assert_eq!(log.from(0), Some(&[][..]));
     }
@@ -195,25 +216,44 @@ mod tests {
             log.trim_before(keep);
             log.push(|out| out.push(99));
             for offset in 1..=20 {
-                let want = if offset < keep { None } else { whole.event(offset) };
+                let want = if offset < keep {
+                    None
+                } else {
+                    whole.event(offset)
+                };
                 assert_eq!(log.event(offset), want, "keep {keep}, offset {offset}");
                 if offset >= keep {
                     assert_eq!(log.start_of(offset), whole.start_of(offset));
-                    assert_eq!(log.boundary_from(whole.start_of(offset).unwrap() + 1), whole.start_of(offset + 1).unwrap());
+                    assert_eq!(
+                        log.boundary_from(whole.start_of(offset).unwrap() + 1),
+                        whole.start_of(offset + 1).unwrap()
+                    );
                 }
             }
             assert_eq!(log.event(21), Some(&[99][..]));
             assert_eq!(log.first_offset(), keep);
             let trimmed = whole.start_of(keep).unwrap();
             assert!(log.from(trimmed).is_some());
-            assert!(trimmed == 0 || log.from(trimmed - 1).is_none(), "keep {keep}");
+            assert!(
+                trimmed == 0 || log.from(trimmed - 1).is_none(),
+                "keep {keep}"
+            );
         }
     }
 
     #[test]
     fn the_last_bytes_name_their_first_whole_event() {
         let mut log = filled(4);
-        for (bytes, want) in [(0, 5), (1, 5), (4, 4), (5, 4), (7, 3), (9, 2), (10, 1), (99, 1)] {
+        for (bytes, want) in [
+            (0, 5),
+            (1, 5),
+            (4, 4),
+            (5, 4),
+            (7, 3),
+            (9, 2),
+            (10, 1),
+            (99, 1),
+        ] {
             assert_eq!(log.offset_within_last(bytes), want, "{bytes}");
         }
         log.trim_before(3);

@@ -95,7 +95,11 @@ impl Registry {
         if let Some(wanted) = idempotency
             && let Some((body, id)) = self.idempotency.get(&wanted.key)
         {
-            return if *body == wanted.body { Created::Repeated(*id) } else { Created::Conflict };
+            return if *body == wanted.body {
+                Created::Repeated(*id)
+            } else {
+                Created::Conflict
+            };
         }
         if self.names.contains_key(name) || !self.make_room(now) {
             return Created::Overloaded;
@@ -109,8 +113,16 @@ impl Registry {
     }
 
     /// Appends an event to a chat channel; nothing if the channel is gone or finished.
-    pub(crate) fn append(&mut self, id: ChannelId, event: &Event, now: Moment) -> Option<(Position, Room)> {
-        let channel = self.channels.get_mut(id).filter(|channel| channel.life == Life::Running)?;
+    pub(crate) fn append(
+        &mut self,
+        id: ChannelId,
+        event: &Event,
+        now: Moment,
+    ) -> Option<(Position, Room)> {
+        let channel = self
+            .channels
+            .get_mut(id)
+            .filter(|channel| channel.life == Life::Running)?;
         let position = channel.append(event);
         if channel.life == Life::Finished {
             channel.run = None;
@@ -122,7 +134,8 @@ impl Registry {
         let bytes = self.channels.get(id).map_or(0, Channel::bytes);
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
-        } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total() {
+        } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total()
+        {
             Room::AllFull
         } else {
             Room::Enough
@@ -131,17 +144,26 @@ impl Registry {
     }
 
     /// Appends a document to an open channel, creating it if need be.
-    pub(crate) fn publish(&mut self, name: &str, epoch: Epoch, data: Box<[u8]>, now: Moment) -> PublishOutcome {
+    pub(crate) fn publish(
+        &mut self,
+        name: &str,
+        epoch: Epoch,
+        data: Box<[u8]>,
+        now: Moment,
+    ) -> PublishOutcome {
         let limit = self.limits.max_channel_bytes;
         if data.len() > limit / 2 {
             return PublishOutcome::TooLarge { limit: limit / 2 };
         }
-        let id = match self.names.get(name) {
-            Some(id) => *id,
+        let id = match self.names.get(name).copied() {
+            Some(id) => id,
             None if self.make_room(now) => self.insert(name, epoch, Life::Open, now),
             None => return PublishOutcome::Overloaded,
         };
-        let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.life == Life::Open)
+        let Some(channel) = self
+            .channels
+            .get_mut(id)
+            .filter(|channel| channel.life == Life::Open)
         else {
             return PublishOutcome::Overloaded;
         };
@@ -171,21 +193,40 @@ impl Registry {
             (None, Some(_)) => return (Placement::Busy, None),
             (None, None) => return (self.absent(name, after), None),
         };
-        let Some(channel) = self.channels.get(id) else { return (Placement::Unknown, None) };
+        let Some(channel) = self.channels.get(id) else {
+            return (Placement::Unknown, None);
+        };
         let newest = channel.position();
         let (offset, reset) = match locate(channel, after, found.is_none()) {
             Located::From(offset) => (offset, None),
             Located::Reset(offset, reason) => (offset, Some(reason)),
             Located::Finished => return (Placement::Finished(newest), None),
         };
-        let Some(channel) = self.channels.get_mut(id) else { return (Placement::Unknown, None) };
+        let Some(channel) = self.channels.get_mut(id) else {
+            return (Placement::Unknown, None);
+        };
         let (view, slot, at) = channel.subscribe(conn, encoding, offset);
         self.set_expiry(id, now);
         self.recount(id);
-        let position = Position { epoch: newest.epoch, offset };
+        let position = Position {
+            epoch: newest.epoch,
+            offset,
+        };
         let behind = offset < newest.offset;
-        let cursor = Cursor { channel: id, at, view, slot };
-        (Placement::Placed { position, reset, behind }, Some(cursor))
+        let cursor = Cursor {
+            channel: id,
+            at,
+            view,
+            slot,
+        };
+        (
+            Placement::Placed {
+                position,
+                reset,
+                behind,
+            },
+            Some(cursor),
+        )
     }
 
     /// Removes a subscriber; names the one whose cursor must take the freed slot.
@@ -194,7 +235,8 @@ impl Registry {
         let moved = channel.unsubscribe(cursor.view, cursor.slot, now);
         if channel.has_unread_view() && !channel.stale_queued {
             channel.stale_queued = true;
-            self.stale_views.push_back((now + UNREAD_VIEW_TTL, cursor.channel));
+            self.stale_views
+                .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
         }
         self.set_expiry(cursor.channel, now);
         moved
@@ -214,7 +256,11 @@ impl Registry {
     /// After delivery: open channels forget what is beyond their history.
     pub(crate) fn trim(&mut self, id: ChannelId) {
         let history_size = self.limits.history_size;
-        if let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.life == Life::Open) {
+        if let Some(channel) = self
+            .channels
+            .get_mut(id)
+            .filter(|channel| channel.life == Life::Open)
+        {
             channel.trim(history_size);
             self.recount(id);
         }
@@ -233,7 +279,9 @@ impl Registry {
             && at <= now
         {
             self.unread.pop_first();
-            let Some(channel) = self.channels.get_mut(id) else { continue };
+            let Some(channel) = self.channels.get_mut(id) else {
+                continue;
+            };
             channel.expires = None;
             if channel.life == Life::Open {
                 self.forget(id, now);
@@ -251,16 +299,28 @@ impl Registry {
 
     /// When [`expire`](Self::expire) has something to do.
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        let finished = self.finished.front().map(|(since, _)| *since + self.limits.ttl);
-        let tombstone = self.tombstones.oldest().map(|since| since + self.limits.tombstone_ttl);
+        let finished = self
+            .finished
+            .front()
+            .map(|(since, _)| *since + self.limits.ttl);
+        let tombstone = self
+            .tombstones
+            .oldest()
+            .map(|since| since + self.limits.tombstone_ttl);
         let unread = self.unread.first().map(|(at, _)| *at);
         let stale = self.stale_views.front().map(|(at, _)| *at);
-        [finished, tombstone, unread, stale].into_iter().flatten().min()
+        [finished, tombstone, unread, stale]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Is the name that of a chat or open channel held here, or what else?
     pub(crate) fn find(&self, name: &str) -> Result<ChannelId, Placement> {
-        self.names.get(name).copied().ok_or_else(|| self.absent(name, After::Beginning))
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| self.absent(name, After::Beginning))
     }
 
     pub(crate) fn get(&self, id: ChannelId) -> Option<&Channel> {
@@ -281,12 +341,10 @@ impl Registry {
         self.total
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
-        self.channels.iter()
-    }
-
     fn insert(&mut self, name: &str, epoch: Epoch, life: Life, now: Moment) -> ChannelId {
-        let id = self.channels.insert_with(|_| Channel::new(name.into(), epoch, life));
+        let id = self
+            .channels
+            .insert_with(|_| Channel::new(name.into(), epoch, life));
         self.names.insert(name.into(), id);
         self.set_expiry(id, now);
         self.recount(id);
@@ -295,7 +353,10 @@ impl Registry {
 
     fn absent(&self, name: &str, after: After) -> Placement {
         match after {
-            After::Gone => Placement::Finished(Position { epoch: Epoch::from_random([0; 6]), offset: 0 }),
+            After::Gone => Placement::Finished(Position {
+                epoch: Epoch::from_random([0; 6]),
+                offset: 0,
+            }),
             After::Position(_) | After::Unreadable => Placement::Gone,
             After::Beginning | After::Now if self.tombstones.contains(name) => Placement::Expired,
             After::Beginning | After::Now => Placement::Unknown,
@@ -303,7 +364,9 @@ impl Registry {
     }
 
     fn forget(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.remove(id) else { return };
+        let Some(channel) = self.channels.remove(id) else {
+            return;
+        };
         self.total -= channel.counted;
         self.names.remove(&channel.name);
         if let Some(at) = channel.expires {
@@ -326,9 +389,13 @@ impl Registry {
                 continue;
             }
             let open = self.unread.iter().find(|(_, id)| {
-                self.channels.get(*id).is_some_and(|channel| channel.life == Life::Open)
+                self.channels
+                    .get(*id)
+                    .is_some_and(|channel| channel.life == Life::Open)
             });
-            let Some((_, id)) = open.copied() else { return false };
+            let Some((_, id)) = open.copied() else {
+                return false;
+            };
             self.forget(id, now);
         }
         true
@@ -358,13 +425,17 @@ impl Registry {
 
     /// Sets when a channel that nobody reads ends; one with readers has no such moment.
     fn set_expiry(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.get_mut(id) else { return };
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
         let ttl = match channel.life {
             Life::Open => Some(self.limits.history_ttl),
             Life::Running => self.limits.cancel_when_abandoned,
             Life::Finished => None,
         };
-        let expires = ttl.filter(|_| channel.subscribers == 0).map(|ttl| now + ttl);
+        let expires = ttl
+            .filter(|_| channel.subscribers == 0)
+            .map(|ttl| now + ttl);
         if channel.expires == expires {
             return;
         }
@@ -377,7 +448,9 @@ impl Registry {
     }
 
     fn drop_stale_views(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.get_mut(id) else { return };
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
         channel.stale_queued = false;
         if let Some(since) = channel.drop_unread_views(now, UNREAD_VIEW_TTL) {
             channel.stale_queued = true;
@@ -423,13 +496,54 @@ fn locate(channel: &Channel, after: After, created: bool) -> Located {
     }
 }
 
+/// For the checks of simulation and tests.
 impl Registry {
-    /// Every cursor's place, for the simulator's checks.
+    /// Every subscriber's place: channel, view, slot, connection.
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, ConnId)> {
         self.channels.iter().flat_map(|(id, channel)| {
             channel.views().flat_map(move |(view, it)| {
-                it.subscribers.iter().enumerate().map(move |(slot, conn)| (id, view, slot, *conn))
+                it.subscribers
+                    .iter()
+                    .enumerate()
+                    .map(move |(slot, conn)| (id, view, slot, *conn))
             })
         })
+    }
+
+    /// Do the counts add up?
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let counted: usize = self
+            .channels
+            .iter()
+            .map(|(_, channel)| channel.counted)
+            .sum();
+        if counted != self.total {
+            return Err(format!(
+                "channels hold {counted} bytes, the total says {}",
+                self.total
+            ));
+        }
+        for (id, channel) in self.channels.iter() {
+            let subscribers: usize = channel
+                .views()
+                .map(|(_, view)| view.subscribers.len())
+                .sum();
+            if subscribers != channel.subscribers as usize {
+                return Err(format!(
+                    "{id:?}: {subscribers} subscribers, {} counted",
+                    channel.subscribers
+                ));
+            }
+            if self.names.get(&channel.name) != Some(&id) {
+                return Err(format!("{id:?}: its name leads elsewhere"));
+            }
+            if channel
+                .expires
+                .is_some_and(|at| !self.unread.contains(&(at, id)))
+            {
+                return Err(format!("{id:?}: its expiry is not noted"));
+            }
+        }
+        Ok(())
     }
 }

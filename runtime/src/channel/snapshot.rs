@@ -1,6 +1,6 @@
 //! The state of a chat so far, kept beside its log so that asking for it costs no replay.
 
-use crate::event::{Attempt, Event, FinishReason, Failure, Usage};
+use crate::event::{Attempt, Event, Failure, FinishReason, Usage};
 
 /// The answer so far. Text is what the channel's events carry, put together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,9 +84,12 @@ impl Snapshot {
                 while self.tool_calls.len() <= index {
                     self.tool_calls.push(ToolCallSoFar::default());
                 }
-                let Some(call) = self.tool_calls.get_mut(index) else { return };
+                let Some(call) = self.tool_calls.get_mut(index) else {
+                    return;
+                };
                 call.id.push_str(fragment.id.as_deref().unwrap_or_default());
-                call.name.push_str(fragment.name.as_deref().unwrap_or_default());
+                call.name
+                    .push_str(fragment.name.as_deref().unwrap_or_default());
                 call.arguments.push_str(&fragment.arguments);
             }
             Event::End(end) => {
@@ -127,7 +130,9 @@ impl Snapshot {
         let calls: usize = self
             .tool_calls
             .iter()
-            .map(|call| size_of::<ToolCallSoFar>() + call.id.len() + call.name.len() + call.arguments.len())
+            .map(|call| {
+                size_of::<ToolCallSoFar>() + call.id.len() + call.name.len() + call.arguments.len()
+            })
             .sum();
         self.text.len() + self.reasoning.len() + self.refusal.len() + calls
     }

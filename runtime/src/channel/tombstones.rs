@@ -33,7 +33,11 @@ impl Tombstones {
 
     /// Forgets the names inserted `ttl` ago or earlier.
     pub(crate) fn expire(&mut self, now: Moment, ttl: Duration) {
-        while self.order.front().is_some_and(|(since, _)| *since + ttl <= now) {
+        while self
+            .order
+            .front()
+            .is_some_and(|(since, _)| *since + ttl <= now)
+        {
             self.forget_oldest();
         }
     }
