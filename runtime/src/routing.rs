@@ -111,19 +111,35 @@ impl Routing {
     /// [`UnknownModel`], which lists the names that there are.
     pub fn plan(&self, name: Option<&str>) -> Result<Plan, UnknownModel> {
         let wanted = name.unwrap_or("default");
-        if let Some(targets) = self.models.get(wanted).filter(|targets| !targets.is_empty()) {
-            return Ok(Plan { targets: targets.clone() });
+        if let Some(targets) = self
+            .models
+            .get(wanted)
+            .filter(|targets| !targets.is_empty())
+        {
+            return Ok(Plan {
+                targets: targets.clone(),
+            });
         }
         if let Some((instance, model)) = wanted.split_once('/')
             && let Some(instance) = self.providers.get(instance)
             && !model.is_empty()
         {
-            let target = Target { instance: Arc::clone(instance), model: model.into() };
-            return Ok(Plan { targets: vec![target] });
+            let target = Target {
+                instance: Arc::clone(instance),
+                model: model.into(),
+            };
+            return Ok(Plan {
+                targets: vec![target],
+            });
         }
         Err(match name {
-            Some(name) => UnknownModel::Name { name: name.into(), known: self.known() },
-            None => UnknownModel::NoDefault { known: self.known() },
+            Some(name) => UnknownModel::Name {
+                name: name.into(),
+                known: self.known(),
+            },
+            None => UnknownModel::NoDefault {
+                known: self.known(),
+            },
         })
     }
 

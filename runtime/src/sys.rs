@@ -16,8 +16,6 @@ use crate::time::Moment;
 
 pub mod mio;
 mod resolver;
-#[cfg(feature = "sim")]
-pub mod sim;
 
 /// A socket or listener. Numbers are small and used again after a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,1 +1,391 @@
-//! placeholder
+//! The real world: mio's poll, the system's sockets and clocks, signals through pipes.
+//!
+//! A socket is registered once, for both directions, edge-triggered, and never again.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clocks"
+)]
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use ring::rand::{SecureRandom, SystemRandom};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use socket2::SockRef;
+
+use super::resolver::Resolver;
+use super::{ListenAddr, Signal, SockId, Sys, SysEvent};
+use crate::time::Moment;
+
+/// Readiness events taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// What the kernel may hold unsent of a connection. Without it a peer that does not read pins
+/// megabytes of kernel memory.
+const NOTSENT_LOWAT: u32 = 16 * 1024;
+
+/// After this much silence the kernel probes a peer.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// How long sent bytes may stay unacknowledged.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+const WAKER: Token = Token(usize::MAX - 1);
+const STOP: Token = Token(usize::MAX - 2);
+const RELOAD: Token = Token(usize::MAX - 3);
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    TcpListener(TcpListener),
+    UnixListener(UnixListener, std::path::PathBuf),
+}
+
+/// The real world.
+pub struct MioSys {
+    poll: Poll,
+    events: Events,
+    sockets: Vec<Option<Socket>>,
+    free: Vec<u32>,
+    started: Instant,
+    random: SystemRandom,
+    waker: Arc<Waker>,
+    resolver: Option<Resolver>,
+    /// Answers that needed no thread.
+    resolved: VecDeque<SysEvent>,
+    /// A descriptor kept back, so that a connection can be refused when there is none left.
+    reserve: Option<std::fs::File>,
+    stop: Option<UnixStream>,
+    reload: Option<UnixStream>,
+}
+
+impl MioSys {
+    /// Opens the poll.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            sockets: Vec::new(),
+            free: Vec::new(),
+            started: Instant::now(),
+            random: SystemRandom::new(),
+            waker,
+            resolver: None,
+            resolved: VecDeque::new(),
+            reserve: reserve(),
+            stop: None,
+            reload: None,
+        })
+    }
+
+    /// From now on `SIGTERM`, `SIGINT` and `SIGHUP` are events.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn catch_signals(&mut self) -> io::Result<()> {
+        self.stop = Some(self.signal_pipe(&[SIGTERM, SIGINT], STOP)?);
+        self.reload = Some(self.signal_pipe(&[SIGHUP], RELOAD)?);
+        Ok(())
+    }
+
+    fn signal_pipe(&self, signals: &[i32], token: Token) -> io::Result<UnixStream> {
+        let (mut receiver, sender) = UnixStream::pair()?;
+        self.poll
+            .registry()
+            .register(&mut receiver, token, Interest::READABLE)?;
+        let sender: std::os::fd::OwnedFd = sender.into();
+        for signal in signals {
+            let sender: std::os::unix::net::UnixStream = sender.try_clone()?.into();
+            signal_hook::low_level::pipe::register(*signal, sender)?;
+        }
+        Ok(receiver)
+    }
+
+    fn insert(&mut self, socket: Socket) -> io::Result<SockId> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.sockets.push(None);
+                u32::try_from(self.sockets.len() - 1).map_err(io::Error::other)?
+            }
+        };
+        let Some(slot) = self.sockets.get_mut(index as usize) else {
+            return Err(io::Error::other("the table of sockets lost a slot"));
+        };
+        let socket = slot.insert(socket);
+        let (registry, token) = (self.poll.registry(), Token(index as usize));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = match socket {
+            Socket::Tcp(it) => registry.register(it, token, both),
+            Socket::Unix(it) => registry.register(it, token, both),
+            Socket::TcpListener(it) => registry.register(it, token, Interest::READABLE),
+            Socket::UnixListener(it, _) => registry.register(it, token, Interest::READABLE),
+        };
+        if let Err(error) = registered {
+            *slot = None;
+            self.free.push(index);
+            return Err(error);
+        }
+        Ok(SockId(index))
+    }
+
+    fn get(&mut self, sock: SockId) -> io::Result<&mut Socket> {
+        self.sockets
+            .get_mut(sock.0 as usize)
+            .and_then(Option::as_mut)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn take_in(&mut self, out: &mut Vec<SysEvent>) {
+        let (mut mail, mut stops, mut reloads) = (false, 0, 0);
+        for event in &self.events {
+            match event.token() {
+                WAKER => mail = true,
+                STOP => stops += drain(self.stop.as_mut()),
+                RELOAD => reloads += drain(self.reload.as_mut()),
+                Token(index) => out.push(SysEvent::Ready {
+                    sock: SockId(u32::try_from(index).unwrap_or(u32::MAX)),
+                    readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+                    writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+                    closed: event.is_read_closed() || event.is_write_closed() || event.is_error(),
+                }),
+            }
+        }
+        out.extend((0..stops).map(|_| SysEvent::Signal(Signal::Stop)));
+        if reloads > 0 {
+            out.push(SysEvent::Signal(Signal::Reload));
+        }
+        if let Some(resolver) = self.resolver.as_mut().filter(|_| mail) {
+            resolver.collect(out);
+        }
+    }
+}
+
+impl Sys for MioSys {
+    fn now(&self) -> Moment {
+        Moment(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn unix_time(&self) -> Duration {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
+    fn random(&mut self, out: &mut [u8]) {
+        if self.random.fill(out).is_err() {
+            // Without randomness no id is a secret: better no server than a guessable one.
+            log::error!("the system gives no random bytes");
+            std::process::abort();
+        }
+    }
+
+    fn poll(&mut self, until: Option<Moment>, events: &mut Vec<SysEvent>) -> io::Result<()> {
+        let timeout = if self.resolved.is_empty() {
+            // The clock shows whole milliseconds that have passed: the wait ends in the one asked for.
+            until.map(|until| until.since(self.now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
+        }
+        events.extend(self.resolved.drain(..));
+        self.take_in(events);
+        Ok(())
+    }
+
+    fn listen(&mut self, at: &ListenAddr) -> io::Result<(SockId, ListenAddr)> {
+        match at {
+            ListenAddr::Tcp(addr) => {
+                let listener = TcpListener::bind(*addr)?;
+                set_options(&SockRef::from(&listener))?;
+                let addr = listener.local_addr()?;
+                Ok((
+                    self.insert(Socket::TcpListener(listener))?,
+                    ListenAddr::Tcp(addr),
+                ))
+            }
+            ListenAddr::Unix(path) => {
+                remove_stale(path)?;
+                let listener = UnixListener::bind(path)?;
+                let sock = self.insert(Socket::UnixListener(listener, path.clone()))?;
+                Ok((sock, at.clone()))
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: SockId) -> io::Result<(SockId, Option<IpAddr>)> {
+        let (socket, peer) = match self.get(listener)? {
+            Socket::TcpListener(it) => {
+                let (stream, peer) = it.accept()?;
+                (Socket::Tcp(stream), Some(peer.ip()))
+            }
+            Socket::UnixListener(it, _) => (Socket::Unix(it.accept()?.0), None),
+            Socket::Tcp(_) | Socket::Unix(_) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        Ok((self.insert(socket)?, peer))
+    }
+
+    fn shed(&mut self, listener: SockId) -> bool {
+        self.reserve = None;
+        let dropped = match self.get(listener) {
+            Ok(Socket::TcpListener(it)) => it.accept().is_ok(),
+            Ok(Socket::UnixListener(it, _)) => it.accept().is_ok(),
+            Ok(Socket::Tcp(_) | Socket::Unix(_)) | Err(_) => false,
+        };
+        self.reserve = reserve();
+        dropped
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<SockId> {
+        let stream = TcpStream::connect(to)?;
+        set_options(&SockRef::from(&stream))?;
+        self.insert(Socket::Tcp(stream))
+    }
+
+    fn connected(&mut self, sock: SockId) -> io::Result<bool> {
+        let Socket::Tcp(stream) = self.get(sock)? else {
+            return Ok(true);
+        };
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = match self.get(sock)? {
+                Socket::Tcp(stream) => stream.read(buf),
+                Socket::Unix(stream) => stream.read(buf),
+                Socket::TcpListener(_) | Socket::UnixListener(..) => {
+                    Err(io::ErrorKind::InvalidInput.into())
+                }
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn write(&mut self, sock: SockId, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            let result = match self.get(sock)? {
+                Socket::Tcp(stream) => stream.write(buf),
+                Socket::Unix(stream) => stream.write(buf),
+                Socket::TcpListener(_) | Socket::UnixListener(..) => {
+                    Err(io::ErrorKind::InvalidInput.into())
+                }
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn shutdown(&mut self, sock: SockId) {
+        // A failure means that the peer is gone already, which the next read tells.
+        let _ = match self.get(sock) {
+            Ok(Socket::Tcp(stream)) => stream.shutdown(std::net::Shutdown::Write),
+            Ok(Socket::Unix(stream)) => stream.shutdown(std::net::Shutdown::Write),
+            Ok(Socket::TcpListener(_) | Socket::UnixListener(..)) | Err(_) => Ok(()),
+        };
+    }
+
+    fn close(&mut self, sock: SockId) {
+        let Some(slot) = self.sockets.get_mut(sock.0 as usize) else {
+            return;
+        };
+        // Closing the descriptor takes it out of the poll.
+        if let Some(socket) = slot.take() {
+            self.free.push(sock.0);
+            if let Socket::UnixListener(_, path) = &socket
+                && let Err(error) = std::fs::remove_file(path)
+            {
+                log::warn!("cannot remove the socket {}: {error}", path.display());
+            }
+        }
+    }
+
+    fn resolve(&mut self, host: &str, port: u16, ticket: u64) {
+        if let Ok(literal) = host.parse::<IpAddr>() {
+            let addrs = Ok(vec![SocketAddr::new(literal, port)]);
+            return self
+                .resolved
+                .push_back(SysEvent::Resolved { ticket, addrs });
+        }
+        let now = self.now();
+        let resolver = match &mut self.resolver {
+            Some(resolver) => Ok(resolver),
+            None => Resolver::start(Arc::clone(&self.waker)).map(|new| self.resolver.insert(new)),
+        };
+        let answer = match resolver {
+            Ok(resolver) => resolver.ask(host, port, ticket, now),
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(addrs) = answer {
+            self.resolved
+                .push_back(SysEvent::Resolved { ticket, addrs });
+        }
+    }
+}
+
+/// What every TCP socket is set to; accepted ones inherit it from their listener.
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE))?;
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    }
+    Ok(())
+}
+
+/// Removes a socket file that nobody listens on any more.
+fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() || std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    std::fs::remove_file(path)
+}
+
+fn reserve() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/null").ok()
+}
+
+/// Reads a signal pipe empty; how many bytes came.
+fn drain(pipe: Option<&mut UnixStream>) -> usize {
+    let Some(pipe) = pipe else { return 0 };
+    let mut buf = [0; 64];
+    let mut count = 0;
+    while let Ok(read @ 1..) = pipe.read(&mut buf) {
+        count += read;
+    }
+    count
+}
