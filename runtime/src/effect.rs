@@ -2,12 +2,13 @@
 //! returned, so no callback can invalidate what is being walked.
 
 use lmserver_proto::http1::Response;
+use lmserver_proto::http1::server::Answering;
 
 use crate::event::After;
-use crate::ids::ConnId;
-use crate::plugin::transport::{Encoding, HandBack};
+use crate::ids::{ConnId, RunId};
+use crate::plugin::transport::Encoding;
 
-/// A wish of a session.
+/// A wish of a session or of the engine itself.
 pub(crate) enum Effect {
     /// Place a cursor; answered by `Session::placed`.
     Subscribe {
@@ -19,6 +20,23 @@ pub(crate) enum Effect {
     },
     /// End the generation of a channel.
     Cancel { channel: Box<str> },
+    /// Begin the first attempt of a generation, after its client has been answered.
+    Begin { run: RunId },
     /// Make the connection an HTTP connection again.
-    HandBack { conn: ConnId, response: Option<Response>, after: HandBack, leftover: Vec<u8> },
+    HandBack {
+        conn: ConnId,
+        answering: Answering,
+        response: Option<Response>,
+        leftover: Vec<u8>,
+    },
+}
+
+impl Effect {
+    /// Is it a wish of this connection that no longer matters once the connection ends?
+    pub(crate) fn is_of(&self, id: ConnId) -> bool {
+        match self {
+            Self::Subscribe { conn, .. } | Self::HandBack { conn, .. } => *conn == id,
+            Self::Cancel { .. } | Self::Begin { .. } => false,
+        }
+    }
 }

@@ -10,3 +10,5 @@
 //! one thread. None of them sees a socket, a clock or another plugin.
 
 pub mod provider;
+pub mod service;
+pub mod transport;

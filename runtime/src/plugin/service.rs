@@ -4,6 +4,7 @@
 //! the engine calls that with the answer: in the same turn while everything is in memory, later
 //! if somebody else had to be asked. The service cannot tell.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::channel::{Published, Snapshot};
 use crate::event::Position;
 use crate::metrics::Metrics;
 use crate::plugin::provider::ChatRequest;
-use crate::plugin::transport::Session;
+use crate::plugin::transport::{Opening, Session, SessionCx, Transport};
 use crate::routing::{Plan, Routing};
 use crate::time::Moment;
 
@@ -45,14 +46,22 @@ pub struct ServiceCx<'a> {
     /// Are there more connections than the limit?
     pub full: bool,
     /// The peer's address, for the log; none for a Unix socket.
-    pub peer: Option<std::net::IpAddr>,
-    pub(crate) random: &'a mut dyn FnMut(&mut [u8]),
+    pub peer: Option<IpAddr>,
+    pub(crate) session: SessionCx<'a>,
 }
 
 impl ServiceCx<'_> {
     /// Fills `out` with random bytes fit for secrets.
     pub fn random(&mut self, out: &mut [u8]) {
-        (self.random)(out);
+        (self.session.random)(out);
+    }
+
+    /// Lets a transport answer the request: with a session, or with its refusal.
+    pub fn open(&mut self, transport: &dyn Transport, opening: Opening<'_>) -> Reply {
+        match transport.open(opening, &mut self.session) {
+            Ok(session) => Reply::Session(session),
+            Err(response) => Reply::Response(response),
+        }
     }
 }
 

@@ -11,9 +11,11 @@
 //! A session writes its own bytes with [`SessionCx::out`]. They never land inside an event. It
 //! asks for everything else as an effect, which the reactor carries out after the callback.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use lmserver_proto::http1::{Request, Response, Version};
+use lmserver_proto::http1::server::Answering;
+use lmserver_proto::http1::{Request, Response, imf_fixdate};
 
 use crate::channel::Placement;
 use crate::effect::Effect;
@@ -51,7 +53,10 @@ impl Entry<'_> {
     /// The entry's position.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.offset }
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+        }
     }
 }
 
@@ -86,7 +91,7 @@ pub struct Opening<'a> {
     /// May the channel be created by listening to it?
     pub may_create: bool,
     /// Header fields for the response: CORS, `X-Channel-Id`.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(Cow<'static, str>, String)>,
 }
 
 /// The application's verdict on a request to listen.
@@ -210,6 +215,9 @@ pub struct SessionCx<'a> {
     /// Is something of this connection unsent (its own bytes, or events)? A heartbeat is only
     /// said where nothing is.
     pub unsent: bool,
+    /// What HTTP must know to answer the request that opens a session. Of meaning in
+    /// [`Transport::open`] only; a session that answers by a stream of HTTP keeps it.
+    pub answering: Answering,
     pub(crate) conn: ConnId,
     pub(crate) out: &'a mut Vec<u8>,
     pub(crate) agenda: &'a mut Vec<Effect>,
@@ -241,14 +249,32 @@ impl SessionCx<'_> {
 
     /// Asks that the generation of a channel be ended. It is fine if it has ended already.
     pub fn cancel(&mut self, channel: &str) {
-        self.agenda.push(Effect::Cancel { channel: channel.into() });
+        self.agenda.push(Effect::Cancel {
+            channel: channel.into(),
+        });
     }
 
-    /// Gives the connection back to HTTP: `response`, if any, is written there, and bytes that
-    /// came after the session's request are parsed as the next one. Without `keep_alive` the
-    /// connection closes when all is written.
-    pub fn hand_back(&mut self, response: Option<Response>, after: HandBack, leftover: Vec<u8>) {
-        self.agenda.push(Effect::HandBack { conn: self.conn, response, after, leftover });
+    /// Gives the connection back to HTTP. `response` answers the session's request; without one
+    /// the session has answered it with a stream whose end it has written. `leftover` is what
+    /// came after the request; it is parsed as the next one.
+    pub fn hand_back(
+        &mut self,
+        answering: Answering,
+        response: Option<Response>,
+        leftover: Vec<u8>,
+    ) {
+        self.agenda.push(Effect::HandBack {
+            conn: self.conn,
+            answering,
+            response,
+            leftover,
+        });
+    }
+
+    /// The value of `Date` for a response head that is written now.
+    #[must_use]
+    pub fn date(&self) -> String {
+        imf_fixdate(self.unix_seconds)
     }
 
     /// A random duration of `least` to `most`.
@@ -258,15 +284,4 @@ impl SessionCx<'_> {
         let span = most.saturating_sub(least);
         least + span.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
     }
-}
-
-/// The exchange that a session took over, as far as HTTP must know to go on after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HandBack {
-    /// The version of the request.
-    pub version: Version,
-    /// Was it HEAD?
-    pub head: bool,
-    /// May the connection serve another request?
-    pub keep_alive: bool,
 }

@@ -1,0 +1,375 @@
+//! The loop: one owner of connections, runs, channels and plugins.
+//!
+//! ```text
+//!   wait ─► take in ─► expire ─► settle ─► deliver ─┐
+//!    ▲      flags,      due       one read   logs to │
+//!    │      accepts     hints     each       sockets │
+//!    └───────────────────────────────────────────────┘
+//! ```
+//!
+//! - The clock is read once a turn, after the wait.
+//! - A callback gets its own state, its connection's outbox and the agenda, which are different
+//!   fields of the reactor. What it asks for is carried out after it has returned.
+//! - A connection is read at most once a turn, [`READ_BYTES`] at most; whoever has more goes to
+//!   the back of the queue.
+//! - Subscribers are written once a turn: what a busy turn appended leaves in one write.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::arena::Arena;
+use crate::channel::registry::Registry;
+use crate::conn::{Conn, Flags};
+use crate::effect::Effect;
+use crate::ids::{ChannelId, ConnId, RunId};
+use crate::limits::{ChannelLimits, Limits};
+use crate::metrics::Metrics;
+use crate::plugin::provider::Output;
+use crate::plugin::service::Service;
+use crate::routing::Routing;
+use crate::run::Run;
+use crate::run::pool::Pool;
+use crate::sys::{ListenAddr, Signal, SockId, Sys, SysEvent};
+use crate::time::Moment;
+use crate::timers::{Owner, Timers};
+use crate::tls::Identity;
+
+mod accept;
+mod check;
+mod client;
+mod deliver;
+mod flush;
+mod generation;
+mod query;
+mod stop;
+mod upstream;
+
+use accept::Listener;
+use stop::Stop;
+
+/// Bytes read from one connection in one turn.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// The engine on one thread. Everything that lives while the server runs is in here.
+pub struct Reactor<S: Sys> {
+    sys: S,
+    service: Box<dyn Service>,
+    routing: Arc<Routing>,
+    limits: Limits,
+    listeners: Vec<Listener>,
+    conns: Arena<ConnId, Conn>,
+    /// Whose socket it is; a socket's number is small.
+    by_sock: Vec<Option<ConnId>>,
+    clients: usize,
+    runs: Arena<RunId, Run>,
+    /// Lookups under way, by ticket.
+    resolving: HashMap<u64, RunId>,
+    next_ticket: u64,
+    pool: Pool,
+    channels: Registry,
+    agenda: Vec<Effect>,
+    /// Connections with something to do, each at most once.
+    work: VecDeque<ConnId>,
+    timers: Timers,
+    stop: Stop,
+    now: Moment,
+    metrics: Metrics,
+    buffers: Buffers,
+}
+
+/// Memory that is used again each turn.
+#[derive(Default)]
+struct Buffers {
+    events: Vec<SysEvent>,
+    /// What a socket gave.
+    read: Vec<u8>,
+    /// The same behind TLS.
+    plain: Vec<u8>,
+    /// Own and log bytes for one write.
+    join: Vec<u8>,
+    outputs: Vec<Output>,
+    dirty: Vec<ChannelId>,
+    slow: Vec<ConnId>,
+    abandoned: Vec<ChannelId>,
+}
+
+impl<S: Sys> Reactor<S> {
+    /// An engine that listens nowhere yet.
+    pub fn new(
+        sys: S,
+        service: Box<dyn Service>,
+        routing: Arc<Routing>,
+        limits: Limits,
+        channels: ChannelLimits,
+    ) -> Self {
+        let now = sys.now();
+        Self {
+            sys,
+            service,
+            routing,
+            limits,
+            listeners: Vec::new(),
+            conns: Arena::new(),
+            by_sock: Vec::new(),
+            clients: 0,
+            runs: Arena::new(),
+            resolving: HashMap::new(),
+            next_ticket: 0,
+            pool: Pool::default(),
+            channels: Registry::new(channels),
+            agenda: Vec::new(),
+            work: VecDeque::new(),
+            timers: Timers::default(),
+            stop: Stop::Running,
+            now,
+            metrics: Metrics::default(),
+            buffers: Buffers {
+                read: vec![0; READ_BYTES],
+                ..Buffers::default()
+            },
+        }
+    }
+
+    /// Listens at an address, with TLS if there is an identity to show. Says where it really
+    /// listens.
+    ///
+    /// # Errors
+    ///
+    /// The system's: the address is in use, or not this machine's.
+    pub fn listen(&mut self, at: &ListenAddr, tls: Option<Identity>) -> io::Result<ListenAddr> {
+        let (sock, addr) = self.sys.listen(at)?;
+        self.listeners.push(Listener::new(sock, tls));
+        Ok(addr)
+    }
+
+    /// Runs until it is told to stop and everything is said.
+    ///
+    /// # Errors
+    ///
+    /// The system's, where the loop cannot go on.
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// One turn. False when the server has stopped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn turn(&mut self) -> io::Result<bool> {
+        self.wait()?;
+        self.take_in();
+        self.accept();
+        self.expire();
+        self.settle();
+        self.deliver();
+        Ok(self.go_on())
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            connections: self.clients as u64,
+            channels: self.channels.len() as u64,
+            channel_bytes: self.channels.total_bytes() as u64,
+            runs: self.runs.len() as u64,
+            ..self.metrics.clone()
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let until = if self.work.is_empty() && self.agenda.is_empty() {
+            [
+                self.timers.next(),
+                self.channels.deadline(),
+                self.stop.deadline(),
+                self.listeners.iter().filter_map(Listener::deadline).min(),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+        } else {
+            Some(self.now)
+        };
+        self.buffers.events.clear();
+        self.sys.poll(until, &mut self.buffers.events)?;
+        self.now = self.sys.now();
+        self.metrics.turns += 1;
+        Ok(())
+    }
+
+    fn take_in(&mut self) {
+        let mut events = std::mem::take(&mut self.buffers.events);
+        for event in events.drain(..) {
+            match event {
+                SysEvent::Ready {
+                    sock,
+                    readable,
+                    writable,
+                    closed,
+                } => {
+                    self.note_readiness(sock, readable, writable, closed);
+                }
+                SysEvent::Resolved { ticket, addrs } => self.resolved(ticket, addrs),
+                SysEvent::Signal(Signal::Stop) => self.begin_stop(),
+                SysEvent::Signal(Signal::Reload) => self.reload(),
+            }
+        }
+        self.buffers.events = events;
+    }
+
+    fn note_readiness(&mut self, sock: SockId, readable: bool, writable: bool, closed: bool) {
+        if let Some(listener) = self
+            .listeners
+            .iter_mut()
+            .find(|listener| listener.sock == sock)
+        {
+            listener.ready = true;
+            return;
+        }
+        let owner = self.by_sock.get(sock.0 as usize).copied().flatten();
+        let Some(id) = owner else { return };
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        for (told, flag) in [
+            (readable, Flags::READABLE),
+            (writable, Flags::WRITABLE),
+            (closed, Flags::PEER_CLOSED),
+        ] {
+            if told {
+                conn.flags.set(flag);
+            }
+        }
+        self.enqueue(id);
+    }
+
+    fn reload(&mut self) {
+        match self.service.reload() {
+            Some(routing) => {
+                self.routing = routing;
+                log::info!("the configuration was read again: new requests use it");
+            }
+            None => log::warn!("the configuration was not changed"),
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((at, owner)) = self.timers.pop_due(self.now) {
+            match owner {
+                Owner::Conn(id) => self.expire_conn(id, at),
+                Owner::Run(id) => self.expire_run(id, at),
+            }
+            self.run_agenda();
+        }
+        if self.channels.deadline().is_some_and(|at| at <= self.now) {
+            let mut abandoned = std::mem::take(&mut self.buffers.abandoned);
+            self.channels.expire(self.now, &mut abandoned);
+            for channel in abandoned.drain(..) {
+                self.cancel(channel);
+            }
+            self.buffers.abandoned = abandoned;
+        }
+    }
+
+    fn settle(&mut self) {
+        self.run_agenda();
+        for _ in 0..self.work.len() {
+            let Some(id) = self.work.pop_front() else {
+                break;
+            };
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.flags.clear(Flags::QUEUED);
+                self.serve(id);
+            }
+        }
+    }
+
+    /// Carries out what callbacks asked for, and what those ask for in turn.
+    fn run_agenda(&mut self) {
+        while !self.agenda.is_empty() {
+            for effect in std::mem::take(&mut self.agenda) {
+                match effect {
+                    Effect::Subscribe {
+                        conn,
+                        channel,
+                        after,
+                        encoding,
+                        may_create,
+                    } => {
+                        self.subscribe(conn, &channel, after, encoding, may_create);
+                    }
+                    Effect::Cancel { channel } => {
+                        if let Ok(id) = self.channels.find(&channel) {
+                            self.cancel(id);
+                        }
+                    }
+                    Effect::HandBack {
+                        conn,
+                        answering,
+                        response,
+                        leftover,
+                    } => {
+                        self.hand_back(conn, answering, response, &leftover);
+                    }
+                    Effect::Begin { run } => self.begin_attempt(run),
+                }
+            }
+        }
+    }
+
+    /// Puts a connection into the queue of work, once.
+    fn enqueue(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.flags.has(Flags::QUEUED)
+        {
+            conn.flags.set(Flags::QUEUED);
+            self.work.push_back(id);
+        }
+    }
+
+    /// Takes a connection into the table.
+    fn insert(&mut self, conn: Conn) -> ConnId {
+        let sock = conn.sock;
+        let id = self.conns.insert_with(|_| conn);
+        let index = sock.0 as usize;
+        if self.by_sock.len() <= index {
+            self.by_sock.resize(index + 1, None);
+        }
+        if let Some(owner) = self.by_sock.get_mut(index) {
+            *owner = Some(id);
+        }
+        id
+    }
+
+    /// Ends a connection at once: the only place where one is destroyed.
+    fn close(&mut self, id: ConnId) {
+        self.unsubscribe(id);
+        let Some(conn) = self.conns.remove(id) else {
+            return;
+        };
+        if conn.flags.has(Flags::CLIENT) {
+            self.clients -= 1;
+        }
+        if let Some(owner) = self.by_sock.get_mut(conn.sock.0 as usize) {
+            *owner = None;
+        }
+        self.pool.remove(id);
+        self.sys.close(conn.sock);
+    }
+}
+
+/// Calls into a plugin. A panic there is contained: `None`.
+fn contained<R>(metrics: &mut Metrics, call: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => Some(value),
+        Err(_) => {
+            metrics.panics += 1;
+            log::error!("a plugin panicked; what it served is ended, the server goes on");
+            None
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Taking connections, and surviving when there are no descriptors for them.
+
+use std::io;
+use std::time::Duration;
+
+use super::Reactor;
+use crate::conn::front::Front;
+use crate::conn::link::Link;
+use crate::conn::{Conn, Flags, Role};
+use crate::sys::{SockId, Sys};
+use crate::time::Moment;
+use crate::tls::Identity;
+
+/// Connections taken from one listener in one turn.
+const ACCEPTS: usize = 64;
+
+/// How long accepting rests when the system is out of memory or of files.
+const REST: Duration = Duration::from_millis(100);
+
+/// One listening socket.
+pub(super) struct Listener {
+    pub(super) sock: SockId,
+    tls: Option<Identity>,
+    pub(super) ready: bool,
+    rests_until: Option<Moment>,
+}
+
+impl Listener {
+    pub(super) fn new(sock: SockId, tls: Option<Identity>) -> Self {
+        Self {
+            sock,
+            tls,
+            ready: true,
+            rests_until: None,
+        }
+    }
+
+    /// When accepting goes on after a rest, or at once if the last turn took its fill.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.rests_until
+            .or(if self.ready { Some(Moment(0)) } else { None })
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    /// Accepts what waits, in bounds.
+    pub(super) fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            if listener.rests_until.is_some_and(|until| until > self.now) || !listener.ready {
+                continue;
+            }
+            listener.rests_until = None;
+            self.accept_from(index);
+        }
+    }
+
+    fn accept_from(&mut self, index: usize) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            match self.sys.accept(listener.sock) {
+                Ok((sock, peer)) => {
+                    let link = match listener.tls.as_ref().map(Link::server).transpose() {
+                        Ok(link) => link.unwrap_or(Link::Plain),
+                        Err(error) => {
+                            log::error!("cannot begin TLS with a client: {error}");
+                            self.sys.close(sock);
+                            continue;
+                        }
+                    };
+                    self.admit(sock, link, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    listener.ready = false;
+                    return;
+                }
+                Err(error) => {
+                    if !self.bear_accept_failure(index, &error) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, sock: SockId, link: Link, peer: Option<std::net::IpAddr>) {
+        self.metrics.accepted += 1;
+        let hard_limit = self.limits.connections + self.limits.connections / 16 + 16;
+        if self.clients >= hard_limit {
+            self.sys.close(sock);
+            return;
+        }
+        let role = Role::Front(Box::new(Front::new(self.now)));
+        let mut conn = Conn::new(sock, link, role, peer, self.now);
+        // A socket that was just opened takes bytes; the system says so only once, perhaps later.
+        conn.flags.set(Flags::CLIENT);
+        conn.flags.set(Flags::WRITABLE);
+        self.clients += 1;
+        let id = self.insert(conn);
+        self.arm_conn(id);
+    }
+
+    /// True: go on accepting.
+    fn bear_accept_failure(&mut self, index: usize, error: &io::Error) -> bool {
+        const EMFILE: i32 = 24;
+        self.metrics.accept_failures += 1;
+        let Some(listener) = self.listeners.get_mut(index) else {
+            return false;
+        };
+        match error.raw_os_error() {
+            // The peer went away while it waited, or a signal came.
+            _ if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::Interrupted
+            ) =>
+            {
+                true
+            }
+            Some(EMFILE) => {
+                log::warn!("out of file descriptors: a connection is refused");
+                // Linux reports EMFILE even where nothing waits: then there is nothing to drop.
+                let dropped = self.sys.shed(listener.sock);
+                listener.ready = dropped;
+                dropped
+            }
+            _ => {
+                log::warn!("cannot accept a connection: {error}; trying again in {REST:?}");
+                listener.rests_until = Some(self.now + REST);
+                false
+            }
+        }
+    }
+
+    /// Stops listening.
+    pub(super) fn close_listeners(&mut self) {
+        for listener in self.listeners.drain(..) {
+            self.sys.close(listener.sock);
+        }
+    }
+}

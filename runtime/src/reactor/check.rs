@@ -1,0 +1,63 @@
+//! What must hold after every turn, for the simulator.
+
+use super::Reactor;
+use crate::conn::{Flags, Role};
+use crate::sys::Sys;
+
+impl<S: Sys> Reactor<S> {
+    /// Checks that the tables agree with each other.
+    ///
+    /// # Errors
+    ///
+    /// What does not agree.
+    pub fn check(&self) -> Result<(), String> {
+        let mut cursors = 0;
+        for (id, conn) in self.conns.iter() {
+            if self.by_sock.get(conn.sock.0 as usize).copied().flatten() != Some(id) {
+                return Err(format!("{id:?} is not the owner of {:?}", conn.sock));
+            }
+            if conn.flags.has(Flags::QUEUED) != self.work.contains(&id) {
+                return Err(format!("{id:?}: its flag and the queue do not agree"));
+            }
+            if let Role::Upstream(run) = conn.role {
+                let attempt = self.runs.get(run).and_then(|run| run.attempt.as_ref());
+                if attempt.is_none_or(|attempt| attempt.conn != Some(id)) {
+                    return Err(format!("{id:?} serves a run that does not know it"));
+                }
+            }
+            cursors += usize::from(conn.cursor.is_some());
+        }
+        let mut subscribers = 0;
+        for (channel, view, slot, conn) in self.channels.subscribers() {
+            subscribers += 1;
+            let cursor = self.conns.get(conn).and_then(|conn| conn.cursor);
+            let agrees = cursor.is_some_and(|cursor| {
+                cursor.channel == channel && cursor.view == view && cursor.slot as usize == slot
+            });
+            if !agrees {
+                return Err(format!(
+                    "{conn:?} stands in {channel:?}, but has {cursor:?}"
+                ));
+            }
+        }
+        if cursors != subscribers {
+            return Err(format!("{cursors} cursors, {subscribers} subscribers"));
+        }
+        for (id, run) in self.runs.iter() {
+            if self
+                .channels
+                .get(run.channel)
+                .and_then(|channel| channel.run)
+                != Some(id)
+            {
+                return Err(format!("{id:?} writes a channel that does not know it"));
+            }
+        }
+        self.channels.check()
+    }
+
+    /// Is nothing left that would hold a connection or a run?
+    pub fn is_quiet(&self) -> bool {
+        self.conns.len() == 0 && self.runs.len() == 0 && self.work.is_empty()
+    }
+}

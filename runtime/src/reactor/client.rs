@@ -1,0 +1,365 @@
+//! Clients: requests, sessions, and the change between the two.
+
+use lmserver_proto::http1::server::{Answering, Connection, Event};
+use lmserver_proto::http1::{Request, Response, imf_fixdate};
+
+use super::{Reactor, contained};
+use crate::channel::Placement;
+use crate::conn::front::Front;
+use crate::conn::{Conn, Flags, Role};
+use crate::event::{After, Epoch};
+use crate::ids::ConnId;
+use crate::plugin::service::{Answer, Reply, Service, ServiceCx};
+use crate::plugin::transport::{Disconnect, Encoding, Session, SessionCx};
+use crate::sys::Sys;
+
+impl<S: Sys> Reactor<S> {
+    /// Takes bytes of a client in.
+    pub(super) fn feed_client(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        match &mut conn.role {
+            Role::Front(front) => {
+                front.http.feed(bytes);
+                front.note_progress(self.now);
+                self.drive_front(id);
+            }
+            Role::Session(_) => {
+                let outcome = self.with_session(id, |session, cx| session.receive(bytes, cx));
+                self.settle_session(id, outcome);
+            }
+            Role::Upstream(_)
+            | Role::Trailing(_)
+            | Role::Pooled { .. }
+            | Role::Lingering { .. } => {}
+        }
+    }
+
+    /// Reads the requests that are there and answers each, while the outbox has room.
+    pub(super) fn drive_front(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.conns.get_mut(id) else {
+                return;
+            };
+            if conn.flags.has(Flags::CLOSING) || conn.outbox.len() > self.limits.outbox_bytes {
+                return;
+            }
+            let Role::Front(front) = &mut conn.role else {
+                return;
+            };
+            match front.http.next_event(&self.limits.http) {
+                Ok(None) => return,
+                Ok(Some(Event::Continue)) => front.http.write_continue(conn.outbox.bytes()),
+                Ok(Some(Event::Request { head, body })) => self.answer_request(id, &head, &body),
+                Err(error) => {
+                    let message = error.to_string();
+                    return self.refuse(id, error.status(), error.code(), &message);
+                }
+            }
+        }
+    }
+
+    fn answer_request(&mut self, id: ConnId, head: &Request, body: &[u8]) {
+        self.metrics.requests += 1;
+        let reply = self.with_service(id, |service, cx| service.call(head, body, cx));
+        match reply {
+            Some(reply) => self.carry_out(id, reply),
+            None => self.close(id),
+        }
+    }
+
+    fn carry_out(&mut self, id: ConnId, mut reply: Reply) {
+        loop {
+            match reply {
+                Reply::Response(response) => return self.respond(id, &response),
+                Reply::Session(session) => return self.begin_session(id, session),
+                Reply::Ask(query, then) => {
+                    let outcome = self.answer_query(query);
+                    match self.continue_with(id, &outcome, then) {
+                        Some(next) => reply = next,
+                        None => return self.close(id),
+                    }
+                }
+            }
+        }
+    }
+
+    fn respond(&mut self, id: ConnId, response: &Response) {
+        let date = self.date();
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Role::Front(front) = &mut conn.role else {
+            return;
+        };
+        if !front.http.respond(response, &date, conn.outbox.bytes()) {
+            conn.flags.set(Flags::CLOSING);
+        }
+        front.note_progress(self.now);
+    }
+
+    /// Answers what cannot be read any further, and closes.
+    pub(super) fn refuse(&mut self, id: ConnId, status: u16, code: &'static str, message: &str) {
+        let date = self.date();
+        let response = self.service.refuse(status, code, message);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Role::Front(front) = &mut conn.role else {
+            return;
+        };
+        front.http.reject(&response, &date, conn.outbox.bytes());
+        conn.flags.set(Flags::CLOSING);
+    }
+
+    fn begin_session(&mut self, id: ConnId, session: Box<dyn Session>) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let role = std::mem::replace(&mut conn.role, Role::Session(session));
+        self.metrics.sessions += 1;
+        let Role::Front(mut front) = role else { return };
+        let leftover = front.http.take_leftover();
+        drop(front);
+        self.run_agenda();
+        if !leftover.is_empty() {
+            self.feed_client(id, &leftover);
+        }
+    }
+
+    /// Makes a session's connection one of HTTP again.
+    pub(super) fn hand_back(
+        &mut self,
+        id: ConnId,
+        answering: Answering,
+        response: Option<Response>,
+        leftover: &[u8],
+    ) {
+        self.unsubscribe(id);
+        let date = self.date();
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if !matches!(conn.role, Role::Session(_)) {
+            return;
+        }
+        self.metrics.sessions -= 1;
+        let mut front = Front {
+            http: Connection::resume(answering),
+            waiting_since: self.now,
+            in_request: false,
+        };
+        let keeps = match response {
+            Some(response) => front.http.respond(&response, &date, conn.outbox.bytes()),
+            None => front.http.end_stream(),
+        };
+        if !keeps {
+            conn.flags.set(Flags::CLOSING);
+        }
+        front.http.feed(leftover);
+        front.note_progress(self.now);
+        conn.role = Role::Front(Box::new(front));
+        self.drive_front(id);
+        self.enqueue(id);
+    }
+
+    /// Places a subscriber and tells its session.
+    pub(super) fn subscribe(
+        &mut self,
+        id: ConnId,
+        channel: &str,
+        after: After,
+        encoding: &'static dyn Encoding,
+        may_create: bool,
+    ) {
+        self.unsubscribe(id);
+        let busy = self.stop.is_draining() || self.clients > self.limits.connections;
+        let create = may_create.then(|| self.draw_epoch());
+        let (placement, cursor) = self
+            .channels
+            .place(id, channel, after, encoding, create, busy, self.now);
+        match self.conns.get_mut(id) {
+            Some(conn) => conn.cursor = cursor,
+            None => {
+                if let Some(cursor) = cursor {
+                    self.release(&cursor);
+                }
+                return;
+            }
+        }
+        if let (Placement::Placed { .. }, Some(conn)) = (&placement, self.conns.get_mut(id)) {
+            conn.flags.set(Flags::PREFACE);
+            conn.flags.clear(Flags::MID_EVENT);
+        }
+        let outcome = self.with_session(id, |session, cx| session.placed(channel, &placement, cx));
+        self.settle_session(id, outcome);
+        self.enqueue(id);
+    }
+
+    /// Ends a connection's subscription, if it has one.
+    pub(super) fn unsubscribe(&mut self, id: ConnId) {
+        if let Some(cursor) = self.conns.get_mut(id).and_then(|conn| conn.cursor.take()) {
+            self.release(&cursor);
+        }
+    }
+
+    fn release(&mut self, cursor: &crate::channel::Cursor) {
+        let moved = self.channels.unsubscribe(cursor, self.now);
+        let moved = moved.and_then(|conn| self.conns.get_mut(conn));
+        if let Some(moved) = moved.and_then(|conn| conn.cursor.as_mut()) {
+            moved.slot = cursor.slot;
+        }
+    }
+
+    /// Calls a session with what it may see and use.
+    pub(super) fn with_session<R>(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(&mut dyn Session, &mut SessionCx<'_>) -> R,
+    ) -> Option<R> {
+        let unix_seconds = self.sys.unix_time().as_secs();
+        let Self {
+            sys,
+            conns,
+            channels,
+            limits,
+            agenda,
+            metrics,
+            now,
+            ..
+        } = self;
+        let conn = conns.get_mut(id)?;
+        let unsent = has_unsent(conn, channels);
+        let Role::Session(session) = &mut conn.role else {
+            return None;
+        };
+        let mut random = |out: &mut [u8]| sys.random(out);
+        let mut cx = SessionCx {
+            now: *now,
+            unix_seconds,
+            limits,
+            unsent,
+            answering: Answering::default(),
+            conn: id,
+            out: conn.outbox.bytes(),
+            agenda,
+            random: &mut random,
+        };
+        contained(metrics, || call(session.as_mut(), &mut cx))
+    }
+
+    /// Draws the consequence of a session's callback; `None` is a panic.
+    pub(super) fn settle_session(&mut self, id: ConnId, outcome: Option<Result<(), Disconnect>>) {
+        match outcome {
+            Some(Ok(())) => {}
+            Some(Err(why)) => self.disconnect(id, &why),
+            // The session is gone already, or it panicked.
+            None if self.is_session(id) => self.close(id),
+            None => {}
+        }
+    }
+
+    pub(super) fn is_session(&self, id: ConnId) -> bool {
+        self.conns
+            .get(id)
+            .is_some_and(|conn| matches!(conn.role, Role::Session(_)))
+    }
+
+    fn with_service<R>(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(&mut dyn Service, &mut ServiceCx<'_>) -> R,
+    ) -> Option<R> {
+        self.with_service_and(id, |service, cx, _, _| call(service, cx))
+    }
+
+    fn continue_with(
+        &mut self,
+        id: ConnId,
+        outcome: &super::query::Outcome,
+        then: crate::plugin::service::Continuation,
+    ) -> Option<Reply> {
+        let totals = self.metrics();
+        self.with_service_and(id, |_, cx, channels, _| {
+            let answer: Answer<'_> = outcome.answer(channels, &totals);
+            then(answer, cx)
+        })
+    }
+
+    /// Calls the service, or one of its continuations, with what it may see and use.
+    fn with_service_and<R>(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(
+            &mut dyn Service,
+            &mut ServiceCx<'_>,
+            &crate::channel::registry::Registry,
+            &crate::limits::Limits,
+        ) -> R,
+    ) -> Option<R> {
+        let unix_time = self.sys.unix_time();
+        let full = self.clients > self.limits.connections;
+        let draining = self.stop.is_draining();
+        let Self {
+            sys,
+            service,
+            conns,
+            channels,
+            routing,
+            limits,
+            agenda,
+            metrics,
+            now,
+            ..
+        } = self;
+        let conn = conns.get_mut(id)?;
+        let Role::Front(front) = &conn.role else {
+            return None;
+        };
+        let answering = front.http.answering();
+        let mut random = |out: &mut [u8]| sys.random(out);
+        let mut cx = ServiceCx {
+            now: *now,
+            unix_time,
+            routing,
+            draining,
+            full,
+            peer: conn.peer,
+            session: SessionCx {
+                now: *now,
+                unix_seconds: unix_time.as_secs(),
+                limits,
+                unsent: !conn.outbox.is_empty(),
+                answering,
+                conn: id,
+                out: conn.outbox.bytes(),
+                agenda,
+                random: &mut random,
+            },
+        };
+        contained(metrics, || {
+            call(service.as_mut(), &mut cx, channels, limits)
+        })
+    }
+
+    pub(super) fn date(&self) -> String {
+        imf_fixdate(self.sys.unix_time().as_secs())
+    }
+
+    pub(super) fn draw_epoch(&mut self) -> Epoch {
+        let mut random = [0; 6];
+        self.sys.random(&mut random);
+        Epoch::from_random(random)
+    }
+}
+
+/// Is something for this client unsent, of its own or of its channel?
+fn has_unsent(conn: &Conn, channels: &crate::channel::registry::Registry) -> bool {
+    let pending = conn.cursor.as_ref().and_then(|cursor| {
+        channels
+            .get(cursor.channel)
+            .map(|channel| channel.pending(cursor))
+    });
+    conn.has_own_bytes() || matches!(pending, Some(crate::channel::Pending::Bytes(_)))
+}

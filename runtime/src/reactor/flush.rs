@@ -1,0 +1,418 @@
+//! Serving one connection: one read, then all the writes that its socket takes.
+
+use std::io;
+
+use super::{READ_BYTES, Reactor};
+use crate::channel::Life;
+use crate::conn::write::{self, Flushed};
+use crate::conn::{Flags, Role};
+use crate::ids::ConnId;
+use crate::plugin::transport::Disconnect;
+use crate::sys::Sys;
+use crate::time::Moment;
+use crate::timers::Owner;
+
+/// How long a peer may take to close its side after everything is said. Closing with its bytes
+/// unread would reset the connection and could take the last answer with it (RFC 9112 §9.6).
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl<S: Sys> Reactor<S> {
+    /// Serves one connection that has something to do.
+    pub(super) fn serve(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        if conn.flags.has(Flags::CONNECTING) {
+            self.check_connect(id);
+        }
+        if self.may_read(id) {
+            self.read(id);
+        }
+        self.run_agenda();
+        self.flush(id);
+        if let Some(conn) = self.conns.get(id)
+            && conn.flags.has(Flags::READABLE)
+            && self.may_read(id)
+        {
+            self.enqueue(id);
+        }
+    }
+
+    /// Is the socket to be read now? What is not read pushes back on the peer.
+    fn may_read(&self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get(id) else {
+            return false;
+        };
+        if !conn.flags.has(Flags::READABLE) || conn.flags.has(Flags::CONNECTING) {
+            return false;
+        }
+        match &conn.role {
+            // What a connection says on its own is bounded by not listening to it.
+            Role::Front(front) => {
+                conn.outbox.len() <= self.limits.outbox_bytes
+                    && (front.http.wants_bytes() || conn.flags.has(Flags::CLOSING))
+            }
+            Role::Session(_) => conn.outbox.len() <= self.limits.outbox_bytes,
+            Role::Upstream(_)
+            | Role::Trailing(_)
+            | Role::Pooled { .. }
+            | Role::Lingering { .. } => true,
+        }
+    }
+
+    fn read(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let mut buf = std::mem::take(&mut self.buffers.read);
+        let mut plain = std::mem::take(&mut self.buffers.plain);
+        match self.sys.read(conn.sock, &mut buf) {
+            Ok(0) => {
+                conn.flags.clear(Flags::READABLE);
+                self.peer_ended(id, None);
+            }
+            Ok(count) => {
+                // A read that was not filled has emptied the socket; what comes later is told anew.
+                // The peer's end was told already, so it is read for until it shows.
+                if count < buf.len() && !conn.flags.has(Flags::PEER_CLOSED) {
+                    conn.flags.clear(Flags::READABLE);
+                }
+                let bytes = buf.get(..count).unwrap_or_default();
+                if conn.link.is_plain() {
+                    self.feed(id, bytes);
+                } else {
+                    self.feed_tls(id, bytes, &mut plain);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                conn.flags.clear(Flags::READABLE);
+            }
+            Err(error) => {
+                conn.flags.clear(Flags::READABLE);
+                self.peer_ended(id, Some(error));
+            }
+        }
+        debug_assert!(buf.len() == READ_BYTES, "the read buffer keeps its size");
+        self.buffers.read = buf;
+        plain.clear();
+        plain.shrink_to(4 * READ_BYTES);
+        self.buffers.plain = plain;
+    }
+
+    fn feed_tls(&mut self, id: ConnId, bytes: &[u8], plain: &mut Vec<u8>) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let outcome = conn.link.open(bytes, plain);
+        let established = conn.link.is_established();
+        if established {
+            self.note_established(id);
+        }
+        if !plain.is_empty() {
+            self.feed(id, plain);
+        }
+        match outcome {
+            Ok(false) => {}
+            Ok(true) => self.peer_ended(id, None),
+            Err(error) => self.link_failed(id, &error.to_string()),
+        }
+    }
+
+    fn feed(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        if conn.flags.has(Flags::CLOSING) {
+            return;
+        }
+        match &conn.role {
+            Role::Front(_) | Role::Session(_) => self.feed_client(id, bytes),
+            Role::Upstream(run) => self.feed_upstream(*run, id, bytes),
+            Role::Trailing(_) => self.feed_trailing(id, bytes),
+            // Nobody asked for these bytes: the connection is of no further use.
+            Role::Pooled { .. } => self.close(id),
+            Role::Lingering { .. } => {}
+        }
+    }
+
+    fn link_failed(&mut self, id: ConnId, why: &str) {
+        match self.conns.get(id).map(|conn| &conn.role) {
+            Some(Role::Upstream(run)) => self.upstream_failed(*run, id, why),
+            // The alert that rustls has ready may still reach the peer.
+            Some(_) => {
+                log::debug!("a client's connection failed: {why}");
+                if let Some(conn) = self.conns.get_mut(id) {
+                    let _ = conn.link.flush(&mut self.sys, conn.sock);
+                }
+                self.close(id);
+            }
+            None => {}
+        }
+    }
+
+    /// The peer has closed its side, or the connection has failed.
+    fn peer_ended(&mut self, id: ConnId, error: Option<io::Error>) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        match &mut conn.role {
+            Role::Upstream(run) => {
+                let run = *run;
+                let why = error.map(|error| error.to_string());
+                self.upstream_ended(run, id, why.as_deref());
+            }
+            _ if error.is_some() => self.close(id),
+            // What was answered is still written; a half-closed client may wait for it.
+            Role::Front(_) if !conn.outbox.is_empty() || conn.link.has_unsent() => {
+                conn.flags.set(Flags::CLOSING);
+                conn.flags.set(Flags::END_READ);
+            }
+            Role::Session(_) if conn.flags.has(Flags::CLOSING) => conn.flags.set(Flags::END_READ),
+            Role::Session(_) => {
+                let outcome = self.with_session(id, |session, cx| session.closed(cx));
+                self.settle_session(id, outcome);
+            }
+            Role::Front(_) | Role::Trailing(_) | Role::Pooled { .. } | Role::Lingering { .. } => {
+                self.close(id)
+            }
+        }
+    }
+
+    /// Writes what is unsent, and draws the consequences.
+    pub(super) fn flush(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.conns.get_mut(id) else {
+                return;
+            };
+            if conn.flags.has(Flags::CONNECTING) {
+                return;
+            }
+            let outcome = write::flush(
+                conn,
+                &self.channels,
+                &mut self.sys,
+                &mut self.buffers.join,
+                &mut self.metrics,
+                self.now,
+            );
+            match outcome {
+                Flushed::All if conn.flags.has(Flags::CLOSING) => return self.linger(id),
+                Flushed::All => {
+                    self.drive_front(id);
+                    if self.conns.get(id).is_none_or(|conn| conn.outbox.is_empty()) {
+                        break;
+                    }
+                }
+                Flushed::Blocked => break,
+                Flushed::Ended => self.tell_ended(id),
+                Flushed::Lagged => self.tell_lagged(id),
+                Flushed::WantsPreface => self.ask_preface(id),
+                Flushed::Failed(error) => return self.write_failed(id, &error),
+            }
+            self.run_agenda();
+        }
+        self.arm_conn(id);
+    }
+
+    fn write_failed(&mut self, id: ConnId, error: &io::Error) {
+        match self.conns.get(id).map(|conn| &conn.role) {
+            // The answer may have been sent before the connection failed: reading decides.
+            Some(Role::Upstream(_)) => {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.flags.clear(Flags::WRITABLE);
+                    conn.flags.set(Flags::READABLE);
+                    conn.flags.set(Flags::PEER_CLOSED);
+                }
+                self.enqueue(id);
+            }
+            Some(_) => {
+                log::debug!("a connection failed while it was written: {error}");
+                self.close(id);
+            }
+            None => {}
+        }
+    }
+
+    fn tell_ended(&mut self, id: ConnId) {
+        let name = self.channel_name(id);
+        self.unsubscribe(id);
+        let outcome = self.with_session(id, |session, cx| session.ended(&name, cx));
+        self.settle_session(id, outcome);
+    }
+
+    fn ask_preface(&mut self, id: ConnId) {
+        let name = self.channel_name(id);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.flags.clear(Flags::PREFACE);
+        }
+        if self
+            .with_session(id, |session, cx| session.preface(&name, cx))
+            .is_none()
+        {
+            self.close(id);
+        }
+    }
+
+    /// Moves a cursor that has fallen off to the oldest event kept.
+    fn tell_lagged(&mut self, id: ConnId) {
+        let name = self.channel_name(id);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        // The rest of the event is gone: nothing true can follow its beginning.
+        let cut = conn.flags.has(Flags::MID_EVENT);
+        let Some(cursor) = &mut conn.cursor else {
+            return;
+        };
+        let Some(channel) = self.channels.get(cursor.channel).filter(|_| !cut) else {
+            self.metrics.slow_disconnects += 1;
+            return self.close(id);
+        };
+        debug_assert!(channel.life() == Life::Open, "only open channels forget");
+        let (oldest, at) = channel.oldest(cursor.view);
+        cursor.at = at;
+        let outcome = self.with_session(id, |session, cx| session.lagged(&name, oldest, cx));
+        self.settle_session(id, outcome);
+    }
+
+    fn channel_name(&self, id: ConnId) -> Box<str> {
+        let cursor = self.conns.get(id).and_then(|conn| conn.cursor.as_ref());
+        let channel = cursor.and_then(|cursor| self.channels.get(cursor.channel));
+        channel.map_or_else(Box::default, |channel| channel.name().into())
+    }
+
+    /// Ends a session's connection for a reason.
+    pub(super) fn disconnect(&mut self, id: ConnId, why: &Disconnect) {
+        log::debug!("a session ends: {why}");
+        if *why == Disconnect::Slow {
+            self.metrics.slow_disconnects += 1;
+        }
+        if *why != Disconnect::Done {
+            self.with_session(id, |session, cx| session.farewell(why, cx));
+            self.agenda.retain(|effect| !effect.is_of(id));
+        }
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let stuck = conn.blocked_since.is_some();
+        match why {
+            Disconnect::PeerClosed => self.close(id),
+            Disconnect::Slow | Disconnect::Unresponsive if stuck => self.close(id),
+            _ => {
+                // Only the rest of a half-written event and the connection's own bytes follow.
+                conn.flags.set(Flags::CLOSING);
+                if !conn.flags.has(Flags::MID_EVENT) {
+                    self.unsubscribe(id);
+                }
+                self.enqueue(id);
+            }
+        }
+    }
+
+    /// All is written: closes the sending side and waits a little for the peer to do the same.
+    fn linger(&mut self, id: ConnId) {
+        self.unsubscribe(id);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if matches!(conn.role, Role::Lingering { .. }) {
+            return self.arm_conn(id);
+        }
+        if matches!(conn.role, Role::Session(_)) {
+            self.metrics.sessions -= 1;
+        }
+        conn.link.finish();
+        let flushed = conn.link.flush(&mut self.sys, conn.sock);
+        if flushed.is_err() || conn.flags.has(Flags::END_READ) {
+            return self.close(id);
+        }
+        self.sys.shutdown(conn.sock);
+        conn.role = Role::Lingering {
+            until: self.now + LINGER,
+        };
+        self.arm_conn(id);
+        if self
+            .conns
+            .get(id)
+            .is_some_and(|conn| conn.flags.has(Flags::READABLE))
+        {
+            self.enqueue(id);
+        }
+    }
+
+    /// Sets the timer of a connection's earliest deadline.
+    pub(super) fn arm_conn(&mut self, id: ConnId) {
+        let Self {
+            conns,
+            timers,
+            limits,
+            ..
+        } = self;
+        let Some(conn) = conns.get_mut(id) else {
+            return;
+        };
+        if let Some(at) = deadline(conn, limits) {
+            timers.arm(Owner::Conn(id), &mut conn.armed, at);
+        }
+    }
+
+    /// A connection's hint has come true: is one of its deadlines due?
+    pub(super) fn expire_conn(&mut self, id: ConnId, hint: Moment) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.armed == hint) else {
+            return;
+        };
+        conn.armed = Moment::NEVER;
+        if deadline(conn, &self.limits).is_none_or(|at| at > self.now) {
+            return self.arm_conn(id);
+        }
+        let blocked_until = conn
+            .blocked_since
+            .map(|since| since + self.limits.write_timeout);
+        if blocked_until.is_some_and(|until| until <= self.now) {
+            return match conn.role {
+                Role::Session(_) => self.disconnect(id, &Disconnect::Slow),
+                _ => {
+                    self.metrics.slow_disconnects += 1;
+                    self.close(id);
+                }
+            };
+        }
+        match &conn.role {
+            Role::Session(_) => {
+                let outcome = self.with_session(id, |session, cx| session.expire(cx));
+                self.settle_session(id, outcome);
+                self.run_agenda();
+                self.flush(id);
+            }
+            Role::Front(front)
+                if front.http.is_receiving_head() || front.http.is_receiving_body() =>
+            {
+                let message = format!(
+                    "the request was not complete within {:?}",
+                    self.limits.head_timeout
+                );
+                self.refuse(id, 408, "timeout", &message);
+                self.flush(id);
+            }
+            // Nothing of a request came, or everything is said: there is nobody to answer.
+            _ => self.close(id),
+        }
+    }
+}
+
+/// A connection's earliest deadline.
+fn deadline(conn: &crate::conn::Conn, limits: &crate::limits::Limits) -> Option<Moment> {
+    let of_role = match &conn.role {
+        Role::Front(_) if conn.flags.has(Flags::CLOSING) => None,
+        Role::Front(front) => Some(front.deadline(limits)),
+        Role::Session(_) if conn.flags.has(Flags::CLOSING) => None,
+        Role::Session(session) => session.deadline(conn.last_write),
+        Role::Trailing(trailing) => Some(trailing.until),
+        Role::Pooled { until } | Role::Lingering { until } => Some(*until),
+        Role::Upstream(_) => None,
+    };
+    let unblocked = conn.blocked_since.map(|since| since + limits.write_timeout);
+    // The run watches over the provider's connection.
+    let unblocked = unblocked.filter(|_| !matches!(conn.role, Role::Upstream(_)));
+    [of_role, unblocked].into_iter().flatten().min()
+}

@@ -1,0 +1,306 @@
+//! Generations: from a plan of targets to exactly one terminal event.
+
+use super::{Reactor, contained};
+use crate::channel::registry::Room;
+use crate::event::{Attempt, End, ErrorCode, Event, Failure, FinishReason, Usage};
+use crate::ids::{ChannelId, RunId};
+use crate::plugin::provider::{Output, ProviderError};
+use crate::run::{Current, Phase, Timer};
+use crate::sys::Sys;
+use crate::time::Moment;
+use crate::timers::Owner;
+
+impl<S: Sys> Reactor<S> {
+    /// Begins the attempt at the run's present target.
+    pub(super) fn begin_attempt(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let Some(target) = run.plan.targets.get(run.target) else {
+            debug_assert!(false, "a plan is never empty, and never passed");
+            return;
+        };
+        let (instance, now) = (&target.instance, self.now);
+        log::debug!("asking {}/{}", instance.name, target.model);
+        let started = contained(&mut self.metrics, || {
+            instance.provider.start(&run.request, &target.model, now)
+        });
+        let started = started.unwrap_or_else(|| Err(panicked()));
+        match started {
+            Ok(start) => {
+                let phase = Phase::Local;
+                let local = start.upstream.is_none();
+                run.attempt = Some(Current {
+                    generation: start.generation,
+                    upstream: start.upstream,
+                    phase,
+                    began: self.now,
+                    since: self.now,
+                    conn: None,
+                    reused: false,
+                    answered: false,
+                    first_event: false,
+                });
+                if !local {
+                    self.connect_upstream(id, true);
+                }
+                self.arm_run(id);
+            }
+            Err(error) => self.fail_attempt(id, error),
+        }
+    }
+
+    /// Takes what a generation yielded, then how its callback went: events before ends.
+    pub(super) fn take_outputs(
+        &mut self,
+        id: RunId,
+        outputs: &mut Vec<Output>,
+        outcome: Result<(), ProviderError>,
+    ) {
+        for output in outputs.drain(..) {
+            if !self.take_output(id, output) {
+                // The terminal event has come; the plugin's contract says that nothing follows.
+                break;
+            }
+        }
+        outputs.clear();
+        match outcome {
+            Ok(()) => self.arm_run(id),
+            Err(error) => self.fail_attempt(id, error),
+        }
+    }
+
+    /// False: the run has ended.
+    fn take_output(&mut self, id: RunId, output: Output) -> bool {
+        let Some(run) = self.runs.get_mut(id) else {
+            return false;
+        };
+        let Some(attempt) = &mut run.attempt else {
+            return false;
+        };
+        let event = match output {
+            Output::Alive => {
+                // A sign of life is not an event: it does not stop the wait for the first one.
+                if attempt.first_event {
+                    attempt.since = self.now;
+                }
+                return true;
+            }
+            Output::End {
+                finish_reason,
+                usage,
+            } => {
+                self.end_run(id, finish_reason, usage);
+                return false;
+            }
+            Output::Chunk(text) => Event::Chunk(text),
+            Output::Reasoning(text) => Event::Reasoning(text),
+            Output::Refusal(text) => Event::Refusal(text),
+            Output::ToolCall(call) => Event::ToolCall(Box::new(call)),
+        };
+        attempt.since = self.now;
+        attempt.first_event = true;
+        run.content = true;
+        let channel = run.channel;
+        match self.append(channel, &event) {
+            Some(Room::Enough) => true,
+            Some(Room::ChannelFull) => {
+                self.cut(id, "the answer is larger than max_channel_bytes allows")
+            }
+            Some(Room::AllFull) => self.cut(
+                id,
+                "all channels together hold more than max_total_bytes allows",
+            ),
+            None => false,
+        }
+    }
+
+    fn cut(&mut self, id: RunId, why: &str) -> bool {
+        let mut failure = Failure::new(ErrorCode::TooLarge, why);
+        self.name_target(id, &mut failure);
+        self.finish_run(id, Event::Error(Box::new(failure)));
+        false
+    }
+
+    /// Appends an event to a channel.
+    pub(super) fn append(&mut self, channel: ChannelId, event: &Event) -> Option<Room> {
+        let (_, room) = self.channels.append(channel, event, self.now)?;
+        self.metrics.events += 1;
+        Some(room)
+    }
+
+    fn end_run(&mut self, id: RunId, finish_reason: FinishReason, usage: Option<Usage>) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let target = run.plan.targets.get(run.target);
+        let end = End {
+            finish_reason,
+            usage,
+            model: target.map(|target| target.model.clone()),
+            provider: target.map(|target| target.instance.name.clone()),
+            attempts: std::mem::take(&mut run.attempts),
+        };
+        self.finish_run(id, Event::End(Box::new(end)));
+    }
+
+    /// Publishes the terminal event and lets the run go.
+    pub(super) fn finish_run(&mut self, id: RunId, event: Event) {
+        let Some(mut run) = self.runs.remove(id) else {
+            return;
+        };
+        match &event {
+            Event::End(end) if end.finish_reason == FinishReason::Cancelled => {
+                self.metrics.runs_cancelled += 1;
+            }
+            Event::Error(failure) => {
+                log::info!("an answer failed: {}: {}", failure.code, failure.message);
+                self.metrics.runs_failed += 1;
+            }
+            _ => self.metrics.runs_completed += 1,
+        }
+        self.append(run.channel, &event);
+        if let Some(attempt) = run.attempt.take() {
+            let target = run.plan.targets.get(run.target);
+            self.release_attempt(attempt, target);
+        }
+    }
+
+    /// An attempt has failed: the next target, or the terminal event.
+    pub(super) fn fail_attempt(&mut self, id: RunId, error: ProviderError) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let attempt = run.attempt.take();
+        let target = run.plan.targets.get(run.target).cloned();
+        if let Some(attempt) = attempt {
+            self.release_attempt(attempt, target.as_ref());
+        }
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let (Some(target), more) = (target, run.target + 1 < run.plan.targets.len()) else {
+            return;
+        };
+        log::warn!(
+            "{}/{} failed: {}: {}",
+            target.instance.name,
+            target.model,
+            error.code,
+            error.message
+        );
+        if more && !run.content && error.code.allows_fallback() {
+            run.attempts.push(Attempt {
+                provider: target.instance.name.clone(),
+                model: target.model.clone(),
+                code: error.code,
+            });
+            run.target += 1;
+            self.metrics.fallbacks += 1;
+            return self.begin_attempt(id);
+        }
+        let failure = Failure {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+            model: Some(target.model.clone()),
+            provider: Some(target.instance.name.clone()),
+            attempts: std::mem::take(&mut run.attempts),
+        };
+        self.finish_run(id, Event::Error(Box::new(failure)));
+    }
+
+    /// Ends the generation of a channel in whatever phase it is. False: there is none.
+    pub(super) fn cancel(&mut self, channel: ChannelId) -> bool {
+        let Some(id) = self.channels.get(channel).and_then(|channel| channel.run) else {
+            return false;
+        };
+        self.end_run(id, FinishReason::Cancelled, None);
+        true
+    }
+
+    fn name_target(&mut self, id: RunId, failure: &mut Failure) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        failure.attempts = std::mem::take(&mut run.attempts);
+        if let Some(target) = run.plan.targets.get(run.target) {
+            failure.model = Some(target.model.clone());
+            failure.provider = Some(target.instance.name.clone());
+        }
+    }
+
+    /// Sets the timer of a run's earliest deadline.
+    pub(super) fn arm_run(&mut self, id: RunId) {
+        let Self { runs, timers, .. } = self;
+        let Some(run) = runs.get_mut(id) else { return };
+        if let Some((at, _)) = run.deadline() {
+            timers.arm(Owner::Run(id), &mut run.armed, at);
+        }
+    }
+
+    /// A run's hint has come true: is one of its deadlines due?
+    pub(super) fn expire_run(&mut self, id: RunId, hint: Moment) {
+        let Some(run) = self.runs.get_mut(id).filter(|run| run.armed == hint) else {
+            return;
+        };
+        run.armed = Moment::NEVER;
+        let due = run.deadline().filter(|(at, _)| *at <= self.now);
+        let Some((_, timer)) = due else {
+            return self.arm_run(id);
+        };
+        match timer {
+            None => {
+                let mut outputs = std::mem::take(&mut self.buffers.outputs);
+                let outcome = self.with_generation(
+                    id,
+                    |attempt, now, outputs| attempt.generation.expire(now, outputs),
+                    &mut outputs,
+                );
+                self.take_outputs(id, &mut outputs, outcome);
+                self.buffers.outputs = outputs;
+            }
+            Some(Timer::Address) => {
+                self.give_up_address(id, "it did not answer in its share of the time")
+            }
+            Some(timer) => {
+                let error = self.timer_error(id, timer);
+                self.fail_attempt(id, error);
+            }
+        }
+    }
+
+    fn timer_error(&self, id: RunId, timer: Timer) -> ProviderError {
+        let Some(run) = self.runs.get(id) else {
+            return panicked();
+        };
+        let Some(target) = run.plan.targets.get(run.target) else {
+            return panicked();
+        };
+        let upstream = run
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.upstream.as_ref());
+        let host = upstream.map_or(&*target.instance.name, |upstream| &*upstream.endpoint.host);
+        timer.error(&target.instance.timers, host)
+    }
+
+    /// Calls a run's machine.
+    pub(super) fn with_generation(
+        &mut self,
+        id: RunId,
+        call: impl FnOnce(&mut Current, Moment, &mut Vec<Output>) -> Result<(), ProviderError>,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        let Some(attempt) = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut()) else {
+            return Ok(());
+        };
+        let now = self.now;
+        contained(&mut self.metrics, || call(attempt, now, outputs))
+            .unwrap_or_else(|| Err(panicked()))
+    }
+}
+
+fn panicked() -> ProviderError {
+    ProviderError::new(ErrorCode::Internal, "the provider's plugin failed")
+}

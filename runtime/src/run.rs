@@ -1,0 +1,164 @@
+//! One generation of an answer: its targets in order, the attempt that goes on, its deadlines.
+//!
+//! ```text
+//!   Resolving ─► Connecting ─► Establishing (proxy, TLS) ─► Answering ─► ended
+//!       │            │ next address      │                      │
+//!       └────────────┴───────────────────┴── failed ────────────┘
+//!                                              │ no content yet: next target
+//!                                              └ else: the terminal event
+//! ```
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lmserver_proto::http1::client::Exchange;
+
+use crate::event::{Attempt, ErrorCode};
+use crate::ids::{ChannelId, ConnId};
+use crate::plugin::provider::{ChatRequest, Generation, ProviderError, Upstream};
+use crate::routing::{Plan, ProviderTimers, Target};
+use crate::time::Moment;
+
+pub(crate) mod pool;
+
+/// One generation.
+pub(crate) struct Run {
+    pub(crate) channel: ChannelId,
+    pub(crate) request: Box<ChatRequest>,
+    pub(crate) plan: Plan,
+    /// Which target of the plan is being tried.
+    pub(crate) target: usize,
+    /// The targets that have failed.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The attempt that goes on.
+    pub(crate) attempt: Option<Current>,
+    /// Has content been published? Then failure is final.
+    pub(crate) content: bool,
+    /// The earliest timer set for it.
+    pub(crate) armed: Moment,
+}
+
+/// The attempt that goes on.
+pub(crate) struct Current {
+    pub(crate) generation: Box<dyn Generation>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) phase: Phase,
+    pub(crate) began: Moment,
+    /// When the phase, or the wait for the next event, began.
+    pub(crate) since: Moment,
+    pub(crate) conn: Option<ConnId>,
+    /// Was the connection used before? Then it may have died unnoticed.
+    pub(crate) reused: bool,
+    /// Has any byte of an answer come?
+    pub(crate) answered: bool,
+    /// Has the first event come?
+    pub(crate) first_event: bool,
+}
+
+/// How far an attempt is.
+pub(crate) enum Phase {
+    /// The name is being looked up.
+    Resolving { ticket: u64 },
+    /// An address is being tried; these are left.
+    Connecting {
+        left: VecDeque<SocketAddr>,
+        until: Moment,
+    },
+    /// The proxy is being asked for a tunnel.
+    Tunnel(Box<Exchange>),
+    /// TLS shakes hands.
+    Handshake,
+    /// The request is on its way, or the answer.
+    Answering,
+    /// The machine needs no connection.
+    Local,
+}
+
+/// Which deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Connect,
+    /// One address has had its share of the time to connect.
+    Address,
+    FirstEvent,
+    BetweenEvents,
+    Total,
+}
+
+impl Run {
+    pub(crate) fn current_target(&self) -> Option<&Target> {
+        self.plan.targets.get(self.target)
+    }
+
+    /// The earliest deadline and what it is for.
+    pub(crate) fn deadline(&self) -> Option<(Moment, Option<Timer>)> {
+        let timers = &self.current_target()?.instance.timers;
+        let attempt = self.attempt.as_ref()?;
+        let mut earliest = (attempt.began + timers.total, Some(Timer::Total));
+        let mut consider = |at: Moment, timer| {
+            if at < earliest.0 {
+                earliest = (at, timer);
+            }
+        };
+        match &attempt.phase {
+            Phase::Connecting { left, until } => {
+                consider(attempt.began + timers.connect, Some(Timer::Connect));
+                if !left.is_empty() {
+                    consider(*until, Some(Timer::Address));
+                }
+            }
+            Phase::Resolving { .. } | Phase::Tunnel(_) | Phase::Handshake => {
+                consider(attempt.began + timers.connect, Some(Timer::Connect));
+            }
+            Phase::Answering if attempt.first_event => {
+                consider(
+                    attempt.since + timers.between_events,
+                    Some(Timer::BetweenEvents),
+                );
+            }
+            Phase::Answering => {
+                consider(attempt.since + timers.first_event, Some(Timer::FirstEvent))
+            }
+            Phase::Local => {}
+        }
+        if let Some(at) = attempt.generation.deadline() {
+            consider(at, None);
+        }
+        Some(earliest)
+    }
+}
+
+impl Timer {
+    /// The error that ends an attempt when this timer runs out.
+    pub(crate) fn error(self, timers: &ProviderTimers, host: &str) -> ProviderError {
+        let (what, name, limit) = match self {
+            Self::Connect | Self::Address => {
+                ("no connection to", "connect_timeout", timers.connect)
+            }
+            Self::FirstEvent => (
+                "no first event from",
+                "first_event_timeout",
+                timers.first_event,
+            ),
+            Self::BetweenEvents => (
+                "no further event from",
+                "between_events_timeout",
+                timers.between_events,
+            ),
+            Self::Total => ("no complete answer from", "total_timeout", timers.total),
+        };
+        ProviderError::new(
+            ErrorCode::ProviderTimeout,
+            format!("{what} {host} within {name} ({})", seconds(limit)),
+        )
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}

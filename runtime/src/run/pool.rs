@@ -1,0 +1,76 @@
+//! Idle connections to providers, kept for the next request to the same place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::ConnId;
+use crate::plugin::provider::Endpoint;
+use crate::routing::Instance;
+
+/// Idle connections kept for one place.
+const MOST_IDLE: usize = 16;
+
+/// How long an idle connection is kept; shorter than what common servers allow.
+pub(crate) const IDLE: Duration = Duration::from_secs(50);
+
+/// What a connection must have in common with a request to serve it: the endpoint, the way there
+/// and whom it trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolKey {
+    endpoint: Endpoint,
+    proxy: Option<(Box<str>, u16)>,
+    trust: usize,
+}
+
+impl PoolKey {
+    pub(crate) fn new(endpoint: &Endpoint, instance: &Instance) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            proxy: instance
+                .proxy
+                .as_ref()
+                .map(|proxy| (proxy.host.clone(), proxy.port)),
+            trust: Arc::as_ptr(&instance.trust.0) as usize,
+        }
+    }
+}
+
+/// The idle connections by place, the latest used last.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: HashMap<PoolKey, Vec<ConnId>>,
+}
+
+impl Pool {
+    /// Keeps a connection; the one that must make room for it, if any.
+    pub(crate) fn put(&mut self, key: PoolKey, conn: ConnId) -> Option<ConnId> {
+        let idle = self.idle.entry(key).or_default();
+        idle.push(conn);
+        if idle.len() > MOST_IDLE {
+            Some(idle.remove(0))
+        } else {
+            None
+        }
+    }
+
+    /// Takes the connection that was used last.
+    pub(crate) fn take(&mut self, key: &PoolKey) -> Option<ConnId> {
+        let conn = self.idle.get_mut(key)?.pop();
+        self.idle.retain(|_, idle| !idle.is_empty());
+        conn
+    }
+
+    /// Forgets a connection that has ended.
+    pub(crate) fn remove(&mut self, conn: ConnId) {
+        for idle in self.idle.values_mut() {
+            idle.retain(|it| *it != conn);
+        }
+        self.idle.retain(|_, idle| !idle.is_empty());
+    }
+
+    /// All of them, to be closed.
+    pub(crate) fn drain(&mut self) -> Vec<ConnId> {
+        self.idle.drain().flat_map(|(_, idle)| idle).collect()
+    }
+}
