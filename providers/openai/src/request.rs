@@ -1,0 +1,275 @@
+//! A chat request in the form of `POST /chat/completions`.
+
+use lmserver_proto::http1::Method;
+use lmserver_proto::http1::client::write_request;
+use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
+use serde_json::{Map, Value, json};
+
+use crate::instance::{Dialect, Instance};
+
+/// The whole request, head and body.
+pub(crate) fn write(instance: &Instance, request: &ChatRequest, model: &str) -> Vec<u8> {
+    let body = Value::Object(body(instance.dialect, request, model)).to_string();
+    let fields = instance
+        .fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose()));
+    let mut out = Vec::new();
+    write_request(
+        &mut out,
+        &Method::Post,
+        &instance.target,
+        &instance.host,
+        fields,
+        body.as_bytes(),
+    );
+    out
+}
+
+fn body(dialect: Dialect, request: &ChatRequest, model: &str) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("model".into(), model.into());
+    let system = request
+        .system
+        .iter()
+        .map(|text| json!({"role": "system", "content": text}));
+    body.insert(
+        "messages".into(),
+        system.chain(request.messages.iter().map(message)).collect(),
+    );
+    if dialect.include_usage {
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+    }
+    let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
+    for (name, value) in [
+        ("temperature", request.temperature.map(Value::from)),
+        ("top_p", request.top_p.map(Value::from)),
+        (
+            dialect.max_tokens_field,
+            request.max_tokens.map(Value::from),
+        ),
+        ("stop", stop),
+        (dialect.seed_field, request.seed.clone().map(Value::Number)),
+        ("tools", request.tools.clone()),
+        ("tool_choice", request.tool_choice.clone()),
+        ("response_format", request.response_format.clone()),
+        (
+            "reasoning_effort",
+            request.reasoning_effort.clone().map(Value::String),
+        ),
+        ("user", request.user.clone().map(Value::String)),
+    ] {
+        body.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    // OpenAI refuses metadata on an answer that it is not to store.
+    if request.extra.get("store") == Some(&Value::Bool(true)) {
+        body.extend(
+            request
+                .metadata
+                .clone()
+                .map(|notes| ("metadata".to_owned(), notes)),
+        );
+    }
+    merge(&mut body, &request.extra);
+    // What is read is a stream, whatever was asked for.
+    body.insert("stream".into(), true.into());
+    body
+}
+
+fn message(message: &Message) -> Value {
+    let mut object = Map::new();
+    object.insert("role".into(), message.role.clone().into());
+    let content = match &message.content {
+        Content::Absent => Value::Null,
+        Content::Text(text) => text.clone().into(),
+        Content::Parts(parts) => parts.clone().into(),
+    };
+    object.insert("content".into(), content);
+    for (name, value) in [
+        ("name", message.name.clone().map(Value::String)),
+        ("tool_calls", message.tool_calls.clone()),
+        (
+            "tool_call_id",
+            message.tool_call_id.clone().map(Value::String),
+        ),
+    ] {
+        object.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    Value::Object(object)
+}
+
+/// Lays `extra` over `body`: objects are merged, `null` takes a key out, all else replaces.
+fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        match (body.get_mut(name), value) {
+            (Some(Value::Object(ours)), Value::Object(theirs)) => merge(ours, theirs),
+            (_, Value::Null) => {
+                body.remove(name);
+            }
+            (_, value) => {
+                body.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::tests::instance;
+
+    fn request() -> ChatRequest {
+        let content = Content::Text("Hi".into());
+        let message = Message {
+            role: "user".into(),
+            content,
+            name: None,
+            tool_calls: None,
+            tool_call_id: None,
+        };
+        ChatRequest {
+            messages: vec![message],
+            ..ChatRequest::default()
+        }
+    }
+
+    fn body_for(url: &str, request: &ChatRequest) -> Value {
+        Value::Object(body(instance(url, &[]).unwrap().dialect, request, "m"))
+    }
+
+    const OPENAI: &str = "https://api.openai.com/v1";
+    const LOCAL: &str = "http://127.0.0.1:11434/v1";
+
+    #[test]
+    fn a_plain_question_is_a_short_body() {
+        let want = json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true},
+            "messages": [{"role": "user", "content": "Hi"}],
+        });
+        assert_eq!(body_for(OPENAI, &request()), want);
+    }
+
+    #[test]
+    fn every_option_has_its_place() {
+        let mut request = request();
+        let tool_calls = json!([{"id": "a", "type": "function", "function": {"name": "f"}}]);
+        request.messages.push(Message {
+            role: "assistant".into(),
+            content: Content::Absent,
+            name: Some("n".into()),
+            tool_calls: Some(tool_calls.clone()),
+            tool_call_id: None,
+        });
+        request.messages.push(Message {
+            role: "tool".into(),
+            content: Content::Parts(vec![json!({"type": "text", "text": "x"})]),
+            name: None,
+            tool_calls: None,
+            tool_call_id: Some("a".into()),
+        });
+        let request = ChatRequest {
+            system: Some("Be brief".into()),
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            max_tokens: Some(9),
+            stop: vec!["END".into()],
+            seed: Some(7.into()),
+            tools: Some(json!([{"type": "function"}])),
+            tool_choice: Some("auto".into()),
+            response_format: Some(json!({"type": "json_object"})),
+            reasoning_effort: Some("low".into()),
+            user: Some("u".into()),
+            metadata: Some(json!({"a": "b"})),
+            ..request
+        };
+        let want = json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true},
+            "messages": [
+                {"role": "system", "content": "Be brief"},
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": null, "name": "n", "tool_calls": tool_calls},
+                {"role": "tool", "content": [{"type": "text", "text": "x"}], "tool_call_id": "a"},
+            ],
+            "temperature": 0.5, "top_p": 0.9, "max_tokens": 9, "stop": ["END"], "seed": 7,
+            "tools": [{"type": "function"}], "tool_choice": "auto",
+            "response_format": {"type": "json_object"}, "reasoning_effort": "low", "user": "u",
+        });
+        assert_eq!(body_for(LOCAL, &request), want);
+    }
+
+    #[test]
+    fn servers_get_the_names_they_know() {
+        let request = ChatRequest {
+            max_tokens: Some(9),
+            seed: Some(7.into()),
+            ..request()
+        };
+        for (url, limit, seed, has_options) in [
+            (OPENAI, "max_completion_tokens", "seed", true),
+            (
+                "https://x.openai.azure.com/openai/v1",
+                "max_completion_tokens",
+                "seed",
+                true,
+            ),
+            (LOCAL, "max_tokens", "seed", true),
+            (
+                "https://api.mistral.ai/v1",
+                "max_tokens",
+                "random_seed",
+                false,
+            ),
+        ] {
+            let body = body_for(url, &request);
+            assert_eq!((&body[limit], &body[seed]), (&json!(9), &json!(7)), "{url}");
+            assert_eq!(body.get("stream_options").is_some(), has_options, "{url}");
+        }
+    }
+
+    #[test]
+    fn extra_comes_last_but_the_answer_stays_a_stream() {
+        let extra = json!({
+            "stream": false, "stream_options": {"include_obfuscation": false}, "top_p": null,
+            "temperature": 2, "top_k": 40, "store": true,
+        });
+        let Value::Object(extra) = extra else {
+            panic!("an object")
+        };
+        let metadata = Some(json!({"a": "b"}));
+        let request = ChatRequest {
+            temperature: Some(0.5),
+            top_p: Some(0.5),
+            metadata,
+            extra,
+            ..request()
+        };
+        let body = body_for(OPENAI, &request);
+        let want = json!({
+            "model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}],
+            "stream_options": {"include_usage": true, "include_obfuscation": false},
+            "temperature": 2, "top_k": 40, "store": true, "metadata": {"a": "b"},
+        });
+        assert_eq!(body, want);
+    }
+
+    #[test]
+    fn a_request_has_its_head() {
+        let instance = instance("http://[::1]:8080/v1?v=1", &[("X-Title", "t")]).unwrap();
+        let written = String::from_utf8(write(&instance, &request(), "m")).unwrap();
+        let (head, body) = written.split_once("\r\n\r\n").unwrap();
+        let lines: Vec<_> = head.split("\r\n").collect();
+        assert_eq!(lines[0], "POST /v1/chat/completions?v=1 HTTP/1.1");
+        for line in [
+            "Host: [::1]:8080".to_owned(),
+            "X-Title: t".to_owned(),
+            "Authorization: Bearer key-1234".to_owned(),
+            "Content-Type: application/json".to_owned(),
+            "Accept: text/event-stream".to_owned(),
+            "Accept-Encoding: identity".to_owned(),
+            format!("User-Agent: lmserver/{}", env!("CARGO_PKG_VERSION")),
+            format!("Content-Length: {}", body.len()),
+        ] {
+            assert!(lines.contains(&line.as_str()), "{line} in {head}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! One generation: the bytes of the connection, read down to outputs.
+//!
+//! ```text
+//!   bytes ──► http1::client::Exchange ──► head: 2xx ──► content coding ──► Answer ──► outputs
+//!                                           │   3xx ──► error, never followed
+//!                                           └ other ──► content coding ──► body ──► error
+//! ```
+
+use std::sync::Arc;
+
+use lmserver_proto::http1::client::{Exchange, ResponseEvent, ResponseHead};
+use lmserver_proto::http1::content_coding;
+use lmserver_proto::http1::{self, Limits, Method, reason_phrase};
+use lmserver_runtime::event::ErrorCode;
+use lmserver_runtime::plugin::provider::{Generation, Output, ProviderError};
+
+use crate::answer::Answer;
+use crate::error::{Hints, Speaker};
+use crate::hints;
+use crate::instance::Instance;
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    exchange: Exchange,
+    reader: Reader,
+}
+
+#[derive(Debug)]
+struct Reader {
+    instance: Arc<Instance>,
+    phase: Phase,
+    /// Removes what the body was compressed with; none for a plain body.
+    coding: Option<Box<content_coding::Decoder>>,
+    seed: u64,
+    is_reusable: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Head,
+    Answer {
+        answer: Box<Answer>,
+        /// The body calls itself a web page; tells what is wrong where no answer comes.
+        is_page: bool,
+    },
+    /// The body of an error, and how many more bytes of it are kept: [`MAX_REFUSAL`] in all.
+    Refusal {
+        hints: Hints,
+        body: Vec<u8>,
+        room: usize,
+    },
+    /// An error was reported; the rest of the body is read past.
+    Failed,
+}
+
+impl Stream {
+    pub(crate) fn new(instance: Arc<Instance>, seed: u64) -> Self {
+        let reader = Reader {
+            instance,
+            phase: Phase::Head,
+            coding: None,
+            seed,
+            is_reusable: false,
+        };
+        Self {
+            exchange: Exchange::new(&Method::Post),
+            reader,
+        }
+    }
+
+    fn drain(&mut self, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        loop {
+            match self.exchange.next_event(&LIMITS) {
+                Ok(Some(event)) => self.reader.event(event, out)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return self.reader.violation(&error, out),
+            }
+        }
+    }
+}
+
+impl Generation for Stream {
+    fn receive(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        let before = out.len();
+        self.exchange.feed(bytes);
+        let result = self.drain(out);
+        // Whatever came of the answer, a comment or half an event, proves life.
+        if out.len() == before && result.is_ok() && self.reader.is_answering() {
+            out.push(Output::Alive);
+        }
+        self.reader.settle(result)
+    }
+
+    fn closed(&mut self, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        let result = match self.exchange.closed() {
+            Ok(Some(event)) => self.reader.event(event, out),
+            Ok(None) => Ok(()),
+            Err(http1::Error::NoResponse) => Err(self.reader.speaker().own_error(
+                ErrorCode::ProviderUnreachable,
+                "closed the connection without an answer",
+            )),
+            Err(_) => self.reader.end_of_body(out),
+        };
+        self.reader.is_reusable = false;
+        self.reader.settle(result)
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.reader.is_reusable && self.exchange.is_done()
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.exchange.is_done() && self.reader.has_ended()
+    }
+}
+
+impl Reader {
+    fn speaker(&self) -> Speaker<'_> {
+        self.instance.speaker()
+    }
+
+    fn event(
+        &mut self,
+        event: ResponseEvent<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        match event {
+            ResponseEvent::Head(head) => self.head(&head),
+            ResponseEvent::Body(bytes) => self.body(bytes, out),
+            ResponseEvent::End { reusable } => {
+                self.is_reusable = reusable;
+                self.end_of_body(out)
+            }
+        }
+    }
+
+    fn head(&mut self, head: &ResponseHead) -> Result<(), ProviderError> {
+        let speaker = self.instance.speaker();
+        let content_type = head.fields.get("content-type").unwrap_or_default();
+        if !(200..300).contains(&head.status)
+            && let Some((name, id)) = request_id(head)
+        {
+            log::debug!("{} answered {}, {name}: {id}", speaker.host, head.status);
+        }
+        match head.status {
+            200..=299 => {
+                self.coding = coding(head).map_err(|error| {
+                    speaker.own_error(ErrorCode::ProviderError, &format!("answered in an {error}"))
+                })?;
+                let is_page = content_type
+                    .trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("text/html");
+                self.phase = Phase::Answer {
+                    answer: Box::new(Answer::new(self.seed)),
+                    is_page,
+                };
+            }
+            300..=399 => {
+                // The key goes to the configured host only.
+                let to = head
+                    .fields
+                    .get("location")
+                    .map(without_query)
+                    .unwrap_or_default();
+                let what = format!(
+                    "answered {} {}: redirects are not followed, set base_url to where it points{}{to}",
+                    head.status,
+                    reason_phrase(head.status),
+                    if to.is_empty() { "" } else { ": " },
+                );
+                let error = speaker.own_error(ErrorCode::ProviderError, &what);
+                return Err(ProviderError {
+                    retryable: false,
+                    ..error
+                });
+            }
+            status => {
+                let hints = hints::read(status, &head.fields);
+                // A body that nobody can read is not kept; the status says enough.
+                let readable = coding(head);
+                let room = if readable.is_ok() { MAX_REFUSAL } else { 0 };
+                self.coding = readable.ok().flatten();
+                self.phase = Phase::Refusal {
+                    hints,
+                    body: Vec::new(),
+                    room,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        let Some(mut coding) = self.coding.take() else {
+            return self.content(bytes, out);
+        };
+        let mut plain = Vec::new();
+        let mut rest = bytes;
+        loop {
+            plain.clear();
+            let progress = coding.decode(rest, &mut plain);
+            self.content(&plain, out)?;
+            match progress {
+                Ok(progress) => rest = rest.get(progress.consumed..).unwrap_or_default(),
+                Err(error) => return self.violation(&error, out),
+            }
+            if !progress.is_ok_and(|progress| progress.more) {
+                break;
+            }
+        }
+        self.coding = Some(coding);
+        Ok(())
+    }
+
+    /// Takes a piece of the body without its coding.
+    fn content(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        match &mut self.phase {
+            Phase::Answer { answer, .. } => answer.feed(bytes, self.instance.speaker(), out),
+            Phase::Refusal { body, room, .. } => {
+                // What does not fit would not be shown.
+                let kept = bytes.get(..*room).unwrap_or(bytes);
+                body.extend_from_slice(kept);
+                *room -= kept.len();
+                Ok(())
+            }
+            Phase::Head | Phase::Failed => Ok(()),
+        }
+    }
+
+    /// The body is over, whether by its framing or because the connection is gone.
+    fn end_of_body(&mut self, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        let speaker = self.instance.speaker();
+        match &mut self.phase {
+            Phase::Head => Err(speaker.own_error(
+                ErrorCode::ProviderTruncated,
+                "closed the connection inside the head of its answer",
+            )),
+            Phase::Answer { answer, .. } if answer.has_ended() => Ok(()),
+            Phase::Answer { answer, is_page } => {
+                answer.end(speaker, out).map_err(|error| match error.code {
+                    ErrorCode::ProviderTruncated if *is_page => speaker.own_error(
+                        error.code,
+                        "answered with a web page instead of an event stream, check base_url",
+                    ),
+                    _ => error,
+                })
+            }
+            Phase::Refusal { hints, body, .. } => Err(speaker.body_error(body, hints)),
+            Phase::Failed => Ok(()),
+        }
+    }
+
+    /// The peer does not speak HTTP, or does not compress, as it should. What was complete before
+    /// that counts.
+    fn violation(
+        &mut self,
+        error: &dyn std::error::Error,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        self.is_reusable = false;
+        if matches!(self.phase, Phase::Refusal { .. }) {
+            return self.end_of_body(out);
+        }
+        if self.has_ended() || (self.is_answering() && self.end_of_body(out).is_ok()) {
+            return Ok(());
+        }
+        let what = format!("sent an answer that cannot be read: {error}");
+        Err(self.speaker().own_error(ErrorCode::ProviderError, &what))
+    }
+
+    /// After an error nothing more is read out of the body.
+    fn settle(&mut self, result: Result<(), ProviderError>) -> Result<(), ProviderError> {
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result
+    }
+
+    fn is_answering(&self) -> bool {
+        matches!(&self.phase, Phase::Answer { answer, .. } if !answer.has_ended())
+    }
+
+    fn has_ended(&self) -> bool {
+        match &self.phase {
+            Phase::Answer { answer, .. } => answer.has_ended(),
+            Phase::Failed => true,
+            Phase::Head | Phase::Refusal { .. } => false,
+        }
+    }
+}
+
+/// What the body is compressed with, if anything.
+fn coding(
+    head: &ResponseHead,
+) -> Result<Option<Box<content_coding::Decoder>>, content_coding::Error> {
+    match head.fields.get("content-encoding") {
+        None => Ok(None),
+        field => content_coding::Decoder::new(field).map(|decoder| Some(Box::new(decoder))),
+    }
+}
+
+/// The provider's own name for a request, which its support asks for.
+fn request_id(head: &ResponseHead) -> Option<(&'static str, &str)> {
+    [
+        "x-request-id",
+        "apim-request-id",
+        "x-generation-id",
+        "request-id",
+        "mistral-correlation-id",
+    ]
+    .into_iter()
+    .find_map(|name| Some((name, head.fields.get(name)?)))
+}
+
+/// A query may hold what nobody should read.
+fn without_query(location: &str) -> &str {
+    location.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Gateways add many fields; all the same there is an end to them.
+const LIMITS: Limits = Limits {
+    head_bytes: 64 * 1024,
+    header_count: 256,
+    body_bytes: usize::MAX,
+};
+
+/// Bytes of an error's body that are read; JSON beyond is cut and shown as text.
+const MAX_REFUSAL: usize = 64 * 1024;
