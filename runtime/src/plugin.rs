@@ -11,4 +11,5 @@
 
 pub mod provider;
 pub mod service;
+pub mod stage;
 pub mod transport;
