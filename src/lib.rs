@@ -1,1 +1,23 @@
-//! lmserver.
+//! lmserver: turns an LLM's answer into a live, resumable channel.
+//!
+//! This crate is the product: program, configuration and HTTP API. The engine is [`runtime`],
+//! the codecs are [`proto`]. A binary of one's own adds plugins to [`Plugins::builtin`] and calls
+//! [`run`].
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use lmserver_proto as proto;
+pub use lmserver_runtime as runtime;
+
+mod cli;
+pub mod config;
+mod log;
+mod plugins;
+
+pub use plugins::Plugins;
+
+/// Carries out a command line; the first argument is the program's name.
+pub fn run(plugins: Plugins, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    cli::run(&plugins, args)
+}

@@ -1,2 +1,7 @@
 //! The lmserver program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lmserver::run(lmserver::Plugins::builtin(), std::env::args_os())
+}

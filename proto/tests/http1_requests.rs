@@ -23,8 +23,8 @@ fn log_within<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -
                 // Whether it comes depends on the cut; it says nothing about the request.
                 Ok(Some(Event::Continue)) => connection.write_continue(&mut out),
                 Ok(Some(Event::Request { head, body })) => {
-                    let fields: Vec<_> = head.fields.iter().collect();
-                    lines.push(format!("{head:?} {fields:?} {}", body.escape_ascii()));
+                    let rest = (head.query(), head.fields.iter().collect::<Vec<_>>());
+                    lines.push(format!("{head:?} {rest:?} {}", body.escape_ascii()));
                     if !connection.respond(&Response::empty(204), DATE, &mut out) {
                         lines.push("closed".into());
                     }

@@ -8,6 +8,9 @@ mod memory;
 mod slow;
 mod start;
 
+use std::thread::{self, sleep};
+use std::time::Duration;
+
 use crate::subject::{Load, Programs, Report, Server};
 
 pub const NAMES: &str = "scenarios: fanout flatout memory slow latency start instructions";
@@ -48,6 +51,43 @@ fn require_exact(server: &Server, report: &Report) -> Result<(), String> {
         report.value("out_of_order"),
         report.value("behind"),
     ))
+}
+
+/// One window of both subjects at once, each message of one halfway between two of the other, so
+/// that whatever else the machine does meets both alike.
+fn side_by_side(
+    servers: &[Server; 2],
+    loads: &mut [Load; 2],
+    command: &str,
+    rate: f64,
+    first: usize,
+) -> Result<[(Report, f64); 2], String> {
+    let before = servers.each_ref().map(Server::settled_cpu);
+    let [one, other] = loads;
+    let half = Duration::from_secs_f64(0.5 / rate);
+    let delays = if first == 0 {
+        [Duration::ZERO, half]
+    } else {
+        [half, Duration::ZERO]
+    };
+    let ask = |load: &mut Load, delay| {
+        sleep(delay);
+        load.ask(command)
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(|| ask(other, delays[1]));
+        (ask(one, delays[0]), other.join())
+    });
+    let reports = [one?, other.map_err(|_| "a thread panicked")??];
+    for (server, report) in servers.iter().zip(&reports) {
+        require_exact(server, report)?;
+    }
+    let after = servers.each_ref().map(Server::settled_cpu);
+    let [one, other] = reports;
+    Ok([
+        (one, (after[0] - before[0]) as f64),
+        (other, (after[1] - before[1]) as f64),
+    ])
 }
 
 /// Thousands with commas, as people read them.

@@ -148,7 +148,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// `chunk-size`: 16 digits are all that 64 bits can hold, zeros in front included.
+    /// `chunk-size`: a number that fits 64 bits.
     fn next_in_size(&mut self, byte: u8) -> Result<State, Error> {
         if self.state == State::SizeLf {
             return match (byte, self.size) {
@@ -168,20 +168,22 @@ impl ChunkDecoder {
             b' ' | b'\t' => return Ok(State::BeforeSemicolon),
             _ => return Err(Error::ChunkSizeInvalid),
         };
-        if self.digits == 16 {
+        if self.size >> 60 != 0 {
             return Err(Error::ChunkSizeInvalid);
         }
-        self.digits += 1;
+        // Zeros in front are allowed, but not without end.
+        if self.digits == 16 {
+            self.count_extension_byte()?;
+        } else {
+            self.digits += 1;
+        }
         self.size = self.size << 4 | u64::from(digit);
         Ok(State::Size)
     }
 
     /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )` (§7.1.1)
     fn next_in_extension(&mut self, byte: u8) -> Result<State, Error> {
-        self.extension_bytes += 1;
-        if self.extension_bytes > CHUNK_EXTENSION_BYTES_MAX {
-            return Err(Error::ChunkExtensionTooLarge);
-        }
+        self.count_extension_byte()?;
         let next = match (self.state, byte) {
             (State::ExtensionName | State::ExtensionToken | State::AfterQuoted, b'\r') => {
                 State::SizeLf
@@ -217,6 +219,14 @@ impl ChunkDecoder {
             _ => return Err(Error::ChunkExtensionInvalid),
         };
         Ok(next)
+    }
+
+    fn count_extension_byte(&mut self) -> Result<(), Error> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > CHUNK_EXTENSION_BYTES_MAX {
+            return Err(Error::ChunkExtensionTooLarge);
+        }
+        Ok(())
     }
 
     /// `*( field-line CRLF ) CRLF` (§7.1.2)
@@ -264,7 +274,7 @@ mod tests {
             (b"000\r\n\r\n", b""),
             (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
             (b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
-            (b"0000000000000005\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"00000000000000000005\r\nhello\r\n0\r\n\r\n", b"hello"),
             (b"5;a\r\nhello\r\n0\r\n\r\n", b"hello"),
             (
                 b"5 ; a\t=\tb ;c=\"\\\"d; \xff\" ;e\r\nhello\r\n0;f=g\r\n\r\n",
@@ -296,7 +306,8 @@ mod tests {
             (b"-1\r\n", E::ChunkSizeInvalid),
             (b"1_0\r\n", E::ChunkSizeInvalid),
             (b"g\r\n", E::ChunkSizeInvalid),
-            (b"00000000000000005\r\n", E::ChunkSizeInvalid),
+            (b"10000000000000000\r\n", E::ChunkSizeInvalid),
+            (b"00FFFFFFFFFFFFFFFFF\r\n", E::ChunkSizeInvalid),
             (b"FFFFFFFFFFFFFFFF0\r\n", E::ChunkSizeInvalid),
             (b"5\nhello", E::BareLf),
             (b"5\rhello", E::BareCr),
@@ -346,6 +357,8 @@ mod tests {
         );
         let many = b"1;a\r\na\r\n".repeat(CHUNK_EXTENSION_BYTES_MAX as usize);
         assert_eq!(decode(&many), Err(Error::ChunkExtensionTooLarge));
+        let zeros = "0".repeat(CHUNK_EXTENSION_BYTES_MAX as usize + 17);
+        assert_eq!(decode(zeros.as_bytes()), Err(Error::ChunkExtensionTooLarge));
         let trailers = [b"0\r\n".to_vec(), b"a: b\r\n".repeat(2000)].concat();
         assert_eq!(decode(&trailers), Err(Error::TrailerTooLarge));
     }

@@ -8,6 +8,26 @@
 //! - Interim answers (1xx) are read past, trailers are checked and dropped.
 //! - When the connection ends the caller asks [`Exchange::closed`] what that means: the end of an
 //!   answer, or of the hope for one.
+//!
+//! ```
+//! use lmserver_proto::http1::client::{Exchange, ResponseEvent, write_request};
+//! use lmserver_proto::http1::{Limits, Method};
+//!
+//! let mut out = Vec::new();
+//! write_request(&mut out, &Method::Get, "/v1/models", "api.example", [("Accept", "*/*")], b"");
+//! assert!(out.starts_with(b"GET /v1/models HTTP/1.1\r\nHost: api.example\r\n"));
+//!
+//! let mut exchange = Exchange::new(&Method::Get);
+//! exchange.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+//! while let Some(event) = exchange.next_event(&Limits::default())? {
+//!     match event {
+//!         ResponseEvent::Head(head) => assert_eq!(head.status, 200),
+//!         ResponseEvent::Body(data) => assert_eq!(data, b"hi"),
+//!         ResponseEvent::End { reusable } => assert!(reusable),
+//!     }
+//! }
+//! # Ok::<(), lmserver_proto::http1::Error>(())
+//! ```
 
 use super::head::{Found, Kind, Search, read_response};
 use super::request::keeps_alive;

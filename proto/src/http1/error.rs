@@ -109,8 +109,8 @@ pub enum Error {
     /// RFC 9112 §6.1: a coding other than chunked.
     #[error("unknown transfer coding, only chunked is implemented")]
     TransferEncodingUnknown,
-    /// RFC 9112 §7.1: the size is not 1 to 16 hexadecimal digits.
-    #[error("the chunk size is not a hexadecimal number")]
+    /// RFC 9112 §7.1: the size is no hexadecimal number that fits 64 bits.
+    #[error("the chunk size is not a hexadecimal number of at most 64 bits")]
     ChunkSizeInvalid,
     /// RFC 9112 §7.1.1: malformed extension.
     #[error("malformed chunk extension")]

@@ -1,12 +1,15 @@
 //! Request targets (RFC 9112 §3.2) and authorities (RFC 3986 §3.2).
 
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::syntax::is_unreserved_or_sub_delim;
 use super::{Error, Method};
 
 /// What a request is for, in one of four forms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its `Debug` output leaves the query out, which may hold a token: it ends up in logs.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Target {
     /// `/path?query`: the usual one (RFC 9112 §3.2.1).
     Origin {
@@ -113,6 +116,23 @@ impl Target {
             Self::Absolute { authority, .. } | Self::Authority(authority) => Some(authority),
             Self::Origin { .. } | Self::Asterisk => None,
         }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if matches!(self, Self::Absolute { .. }) {
+            "http://"
+        } else {
+            ""
+        };
+        let query = if self.query().is_some() { "?…" } else { "" };
+        write!(
+            f,
+            "{scheme}{}{}{query}",
+            self.authority().unwrap_or_default(),
+            self.path()
+        )
     }
 }
 
@@ -254,6 +274,20 @@ mod tests {
                 Ok(want),
                 "{method} {text}"
             );
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_query() {
+        for (method, text, want) in [
+            ("GET", "/a?token=secret", "/a?…"),
+            ("GET", "http://a:1/b?token=secret", "http://a:1/b?…"),
+            ("GET", "/a", "/a"),
+            ("OPTIONS", "*", "*"),
+            ("CONNECT", "a:1", "a:1"),
+        ] {
+            let target = Target::parse(&method.into(), text.as_bytes()).unwrap();
+            assert_eq!(format!("{target:?}"), want);
         }
     }
 

@@ -498,6 +498,11 @@ fn locate(channel: &Channel, after: After, created: bool) -> Located {
 
 /// For the checks of simulation and tests.
 impl Registry {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
+        self.channels.iter()
+    }
+
     /// Every subscriber's place: channel, view, slot, connection.
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, ConnId)> {
         self.channels.iter().flat_map(|(id, channel)| {

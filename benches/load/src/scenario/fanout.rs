@@ -1,11 +1,8 @@
 //! Server CPU per delivered message at 20,000 deliveries a second.
 
-use std::thread::{self, sleep};
-use std::time::Duration;
-
-use super::{require_exact, thousands};
+use super::{side_by_side, thousands};
 use crate::stats::median;
-use crate::subject::{Load, Programs, Report, Server};
+use crate::subject::{Load, Programs, Server};
 use crate::table::Table;
 use crate::wire::Transport;
 
@@ -75,7 +72,7 @@ fn compare(
     let cells = |values: [f64; 2], unit: &str| values.map(|value| format!("{value:.2} {unit}"));
     let [own, bare] = cells([median(&costs[0]), median(&costs[1])], "us");
     table.at_most(&what, [own, bare, format!("{ratio:.3}")], ratio, TARGET);
-    let [own, bare] = cells([median(&delays[0]), median(&delays[1])], "us");
+    let [own, bare] = cells(delays.each_ref().map(|list| median(list) / 1e3), "ms");
     table.note(
         "  median delay, client's reading included",
         [own, bare, String::new()],
@@ -83,41 +80,4 @@ fn compare(
     let [own, bare] = cells(bytes, "B");
     table.note("  bytes on the wire a message", [own, bare, String::new()]);
     Ok(())
-}
-
-/// One window of both subjects at once, each message of one halfway between two of the other, so
-/// that whatever else the machine does meets both alike.
-fn side_by_side(
-    servers: &[Server; 2],
-    loads: &mut [Load; 2],
-    command: &str,
-    rate: f64,
-    first: usize,
-) -> Result<[(Report, f64); 2], String> {
-    let before = servers.each_ref().map(Server::settled_cpu);
-    let [one, other] = loads;
-    let half = Duration::from_secs_f64(0.5 / rate);
-    let delays = if first == 0 {
-        [Duration::ZERO, half]
-    } else {
-        [half, Duration::ZERO]
-    };
-    let ask = |load: &mut Load, delay| {
-        sleep(delay);
-        load.ask(command)
-    };
-    let (one, other) = thread::scope(|scope| {
-        let other = scope.spawn(|| ask(other, delays[1]));
-        (ask(one, delays[0]), other.join())
-    });
-    let reports = [one?, other.map_err(|_| "a thread panicked")??];
-    for (server, report) in servers.iter().zip(&reports) {
-        require_exact(server, report)?;
-    }
-    let after = servers.each_ref().map(Server::settled_cpu);
-    let [one, other] = reports;
-    Ok([
-        (one, (after[0] - before[0]) as f64),
-        (other, (after[1] - before[1]) as f64),
-    ])
 }

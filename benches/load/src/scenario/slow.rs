@@ -1,19 +1,21 @@
 //! What a subscriber that never reads costs the others and the server.
 
-use super::exact_window;
+use super::side_by_side;
 use crate::stats::median;
 use crate::subject::{Load, Programs, Server};
 use crate::table::Table;
 use crate::wire::Transport;
 
 const SUBSCRIBERS: usize = 1_000;
-const ROUNDS: usize = 6;
-/// 20 messages of 2 KiB a second: what the stalled socket can hold is full after half a second.
+const ROUNDS: usize = 9;
+/// 8 MB to the stalled subscriber and one other: more than the kernel ever takes for one socket.
+const FILL: &str = "flat 2000 100 4096";
 const COMMAND: &str = "paced 20 2 2048";
-/// Share by which the others' median may differ; what alternating windows of one server differ by.
+const RATE: f64 = 20.0;
+/// Share by which the others' median may differ: the noise of the comparison.
 const TARGET: f64 = 1.05;
 /// Bytes that the server with a stalled subscriber may have grown by more than the other: pages of
-/// the allocator, far below the messages of one round (80 KiB).
+/// the allocator, far below the 8 MB that the subscriber has not read.
 const GROWTH: f64 = 32768.0;
 
 pub fn run(programs: &Programs) -> Result<Table, String> {
@@ -28,26 +30,33 @@ pub fn run(programs: &Programs) -> Result<Table, String> {
             Load::start(&servers[0], transport)?,
             Load::start(&servers[1], transport)?,
         ];
-        for load in &mut loads {
-            load.ask(&format!("connect {SUBSCRIBERS}"))?;
-            load.ask("paced 20 1 2048")?;
-        }
         let before = servers.each_ref().map(Server::memory);
         loads[0].ask("stall")?;
+        for load in &mut loads {
+            load.ask("connect 1")?;
+            load.ask(FILL)?;
+            load.ask(&format!("connect {}", SUBSCRIBERS - 1))?;
+            load.ask("paced 20 1 2048")?;
+        }
         let (mut medians, mut tails) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         let mut cpu = [0.0, 0.0];
         for round in 0..ROUNDS {
-            for turn in [round % 2, 1 - round % 2] {
-                let (report, spent) = exact_window(&servers[turn], &mut loads[turn], COMMAND)?;
-                medians[turn].push(report.value("p50") / 1e3);
-                tails[turn].push(report.value("p99") / 1e3);
-                cpu[turn] += spent / report.value("delivered") / 1e3 / ROUNDS as f64;
+            let windows = side_by_side(&servers, &mut loads, COMMAND, RATE, round % 2)?;
+            for (subject, (report, spent)) in windows.into_iter().enumerate() {
+                medians[subject].push(report.value("p50") / 1e3);
+                tails[subject].push(report.value("p99") / 1e3);
+                cpu[subject] += spent / report.value("delivered") / 1e3 / ROUNDS as f64;
             }
         }
         let name = transport.name();
         let pair = |values: [f64; 2], unit: &str| values.map(|value| format!("{value:.1} {unit}"));
         let delay = medians.each_ref().map(|list| median(list));
-        let ratio = delay[0] / delay[1];
+        let ratios: Vec<f64> = medians[0]
+            .iter()
+            .zip(&medians[1])
+            .map(|(w, wo)| w / wo)
+            .collect();
+        let ratio = median(&ratios);
         let [with, without] = pair(delay, "us");
         let cells = [with, without, format!("{ratio:.3}")];
         table.at_most(

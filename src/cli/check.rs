@@ -1,0 +1,81 @@
+//! `lmserver check`: reads the configuration and says what is wrong with it.
+//!
+//! Findings go to the standard error, the summary of a good configuration to the standard
+//! output; neither holds a secret.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use super::{USAGE, print, report};
+use crate::config::{Config, Environment, Flags, Inputs, Report, show_listen};
+use crate::plugins::Plugins;
+
+pub(super) fn run(plugins: &Plugins, flags: &Flags) -> ExitCode {
+    let environment = Environment::of_process();
+    match Config::load(Inputs {
+        flags,
+        environment: &environment,
+        plugins,
+    }) {
+        Ok((config, warnings)) => {
+            report(&warnings.to_string());
+            print(&summary(&config))
+        }
+        Err(findings) => {
+            report(&failure(&findings));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// The findings and how many of them are in the way.
+pub(super) fn failure(findings: &Report) -> String {
+    let count = findings.mistakes();
+    let plural = if count == 1 { "mistake" } else { "mistakes" };
+    format!("{findings}{count} {plural} in the configuration\n")
+}
+
+fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    let file = config.file.as_ref().map(|file| file.display().to_string());
+    let file = file.unwrap_or_else(|| "no file; environment and defaults".to_owned());
+    let listen = show_listen(&config.server.listen);
+    let keys = match config.auth.api_keys.len() {
+        0 => "none: everybody who reaches the server may ask".to_owned(),
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    };
+    let origins = config.server.allowed_origins.as_deref();
+    let origins = origins.map_or_else(|| "the page's own host".to_owned(), |list| list.join(", "));
+    let _ = writeln!(text, "configuration is good: {file}");
+    let _ = writeln!(
+        text,
+        "listen    {listen}{}",
+        if config.server.tls.is_some() {
+            " (TLS)"
+        } else {
+            ""
+        }
+    );
+    let _ = writeln!(text, "api keys  {keys}");
+    let _ = writeln!(text, "origins   {origins}");
+    for provider in &config.providers {
+        let endpoint = provider.endpoint.as_deref().unwrap_or("offline");
+        let _ = writeln!(
+            text,
+            "provider  {}: kind {}, {endpoint}",
+            provider.name, provider.kind
+        );
+    }
+    for (name, targets) in &config.routing.models {
+        let targets = targets
+            .iter()
+            .map(|t| format!("{}/{}", t.instance.name, t.model));
+        let _ = writeln!(
+            text,
+            "model     {name}: {}",
+            targets.collect::<Vec<_>>().join(", then ")
+        );
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! `[model.*]`: names that clients use, and the targets that stand behind them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lmserver_runtime::routing::{Instance, Routing, Target};
+
+use super::keys::Keys;
+use super::nearest;
+use super::provider::{Configured, Providers};
+use super::report::{Finding, Place, Report};
+use super::section::Section;
+
+/// Reads the model names and joins them with the providers.
+pub(super) fn read(
+    sections: Vec<(String, Section<'_>)>,
+    providers: Providers,
+    root: &Section<'_>,
+    keys: &mut Keys,
+    report: &mut Report,
+) -> (Routing, Vec<Configured>, bool) {
+    let Providers {
+        opened,
+        declared,
+        is_offline,
+    } = providers;
+    let (instances, configured): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+    let instances: BTreeMap<Box<str>, Arc<Instance>> = instances
+        .into_iter()
+        .map(|i| (i.name.clone(), Arc::new(i)))
+        .collect();
+    let has_default = sections.iter().any(|(name, _)| name == DEFAULT);
+    let mut models = BTreeMap::new();
+    for (name, section) in sections {
+        let targets = targets(&name, section, &instances, &declared, keys, report);
+        models.insert(name.into_boxed_str(), targets);
+    }
+    if !has_default {
+        let own = configured.first().filter(|_| declared.len() == 1);
+        let own = own.and_then(|only| Some((only, only.model.as_deref()?)));
+        match own.and_then(|(only, model)| target(&instances, &only.name, model)) {
+            Some(target) => {
+                models.insert(DEFAULT.into(), vec![target]);
+            }
+            None if root.is_whole() => report.extend(no_default(&declared, &configured, root)),
+            None => {}
+        }
+    }
+    (
+        Routing {
+            providers: instances,
+            models,
+        },
+        configured,
+        is_offline,
+    )
+}
+
+fn targets(
+    name: &str,
+    mut section: Section<'_>,
+    instances: &BTreeMap<Box<str>, Arc<Instance>>,
+    declared: &BTreeMap<String, Place>,
+    keys: &mut Keys,
+    report: &mut Report,
+) -> Vec<Target> {
+    let written = section.strings("targets");
+    let form = "write targets = [\"provider/model\"]";
+    if written.as_ref().map_or_else(
+        || !section.has("targets") && section.is_whole(),
+        Vec::is_empty,
+    ) {
+        section.mistake_at("targets", format!("model `{name}` has no targets"), form);
+    }
+    let mut targets = Vec::new();
+    for (place, text) in written.unwrap_or_default() {
+        let Some((provider, model)) = split(&text) else {
+            section.mistake(place, format!("{text:?} is not provider/model"), form);
+            continue;
+        };
+        if !declared.contains_key(provider) {
+            if section.is_whole() {
+                let near = nearest(provider, declared.keys().map(String::as_str));
+                let fix = match near {
+                    Some(near) => format!("did you mean \"{near}/{model}\"?"),
+                    None => format!("add [provider.{provider}], or use another provider"),
+                };
+                section.mistake(place, format!("there is no provider `{provider}`"), fix);
+            }
+            continue;
+        }
+        targets.extend(target(instances, provider, model));
+    }
+    section.finish(keys, report);
+    targets
+}
+
+fn split(text: &str) -> Option<(&str, &str)> {
+    let (provider, model) = text.trim().split_once('/')?;
+    (!provider.is_empty() && !model.is_empty()).then_some((provider, model))
+}
+
+fn target(
+    instances: &BTreeMap<Box<str>, Arc<Instance>>,
+    provider: &str,
+    model: &str,
+) -> Option<Target> {
+    let instance = Arc::clone(instances.get(provider)?);
+    Some(Target {
+        instance,
+        model: model.into(),
+    })
+}
+
+/// The mistake of having no default, unless it only follows from another one.
+fn no_default(
+    declared: &BTreeMap<String, Place>,
+    configured: &[Configured],
+    root: &Section<'_>,
+) -> Option<Finding> {
+    let mut names = declared.iter();
+    let (first, place) = names.next()?;
+    if names.next().is_none() {
+        let problem = format!("provider `{first}` has no `model`, and there is no [model.default]");
+        let fix = format!("add model = \"…\" to [provider.{first}]");
+        let was_opened = !configured.is_empty();
+        return was_opened.then(|| Finding::mistake(place.clone(), problem, fix));
+    }
+    let named = |(name, place): (&String, &Place)| match place {
+        Place::Environment(variable) => format!("{name} (from {variable})"),
+        _ => name.clone(),
+    };
+    let list = declared.iter().map(named).collect::<Vec<_>>().join(", ");
+    let model = configured
+        .iter()
+        .find(|c| c.name == *first)
+        .and_then(|c| c.model.as_deref());
+    Some(Finding::mistake(
+        root.header().clone(),
+        format!("several providers ({list}) and no [model.default]"),
+        format!(
+            "add [model.default] with targets = [\"{first}/{}\"]",
+            model.unwrap_or("MODEL")
+        ),
+    ))
+}
+
+/// The model of a request that names none.
+const DEFAULT: &str = "default";

@@ -1,0 +1,125 @@
+//! `lmserver.example.toml` is whole, true and good.
+
+use std::collections::BTreeSet;
+
+use lmserver::Plugins;
+use lmserver::config::{Config, Environment, Flags, Inputs};
+use lmserver::runtime::limits::{ChannelLimits, Limits};
+use lmserver::runtime::routing::ProviderTimers;
+
+use crate::program::Program;
+
+const EXAMPLE: &str = include_str!("../../lmserver.example.toml");
+
+/// The example with its commented keys and sections in force.
+fn in_force() -> String {
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest,
+        _ => line,
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn check_accepts_the_example() {
+    let done = Program::new()
+        .file("lmserver.toml", EXAMPLE)
+        .run(&["check"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn check_accepts_the_example_with_all_that_it_shows_in_force() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let program = Program::new()
+        .set("LMSERVER_API_KEY", "topsecret-1")
+        .set(
+            "LMSERVER_TOKEN_SECRET",
+            "topsecret-2-that-is-long-enough-for-hs256",
+        )
+        .set("OPENAI_API_KEY", "topsecret-3")
+        .file("cert.pem", &certified.cert.pem())
+        .file("key.pem", &certified.signing_key.serialize_pem())
+        .file("ca.pem", &certified.cert.pem())
+        .file("lmserver.toml", &in_force());
+    let done = program.run(&["check"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert!(!done.stdout.contains("topsecret"), "{}", done.stdout);
+}
+
+#[test]
+fn the_example_lists_every_key_that_the_program_knows() {
+    let text = in_force();
+    let (mut listed, mut section) = (BTreeSet::new(), String::new());
+    for line in text.lines() {
+        if let Some(title) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
+            section = title.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            listed.insert((section.clone(), key.to_owned()));
+        }
+    }
+    let environment = Environment::default();
+    let plugins = Plugins::builtin();
+    let inputs = Inputs {
+        flags: &Flags::default(),
+        environment: &environment,
+        plugins: &plugins,
+    };
+    let known = Config::known_keys("lmserver.example.toml", &text, inputs);
+    assert!(known.len() > 40, "{known:?}");
+    for (section, key) in known {
+        let is_shared = section.starts_with("provider.") && section != "provider.openai";
+        let own = section == "provider.echo" && key == "delay";
+        if section.is_empty() || section == "server.tls" || (is_shared && !own) {
+            continue;
+        }
+        let found = listed.contains(&(section.clone(), key.clone()));
+        assert!(
+            found,
+            "lmserver.example.toml does not list `{key}` in [{section}]"
+        );
+    }
+}
+
+#[test]
+fn the_values_of_the_example_are_the_defaults() {
+    let environment = Environment::from([("OPENAI_API_KEY", "k")]);
+    let plugins = Plugins::builtin();
+    let inputs = Inputs {
+        flags: &Flags::default(),
+        environment: &environment,
+        plugins: &plugins,
+    };
+    let read = |text: &str| match Config::from_text("x", text, ".".as_ref(), inputs) {
+        Ok((config, _)) => config,
+        Err(report) => panic!("{report}"),
+    };
+    let timers: String = in_force()
+        .lines()
+        .filter(|line| line.contains("_timeout = "))
+        .fold(String::new(), |text, line| {
+            let of_limits = line.starts_with("head_")
+                || line.starts_with("idle_")
+                || line.starts_with("write_");
+            if of_limits { text } else { text + line + "\n" }
+        });
+    let written = read(&format!("[provider.openai]\n{timers}"));
+    assert_eq!(
+        written.routing.providers["openai"].timers,
+        ProviderTimers::default()
+    );
+    let (example, bare) = (
+        read(EXAMPLE),
+        read("[provider.echo]\n[model.default]\ntargets = [\"echo/x\"]"),
+    );
+    assert_eq!(example.server.listen, bare.server.listen);
+    assert_eq!(example.server.page, bare.server.page);
+    assert_eq!(example.auth, bare.auth);
+    assert_eq!(example.limits, Limits::default());
+    assert_eq!(example.channels, ChannelLimits::default());
+    assert_eq!(example.open_channels, bare.open_channels);
+    assert_eq!(example.log, bare.log);
+}
