@@ -2,8 +2,8 @@
 
 use super::World;
 use super::reference::{self, Known, Reference};
-use crate::channel::Life;
 use crate::channel::registry::{Created, PublishOutcome, Room};
+use crate::channel::{Channel, Life};
 use crate::event::{Event, Position};
 use crate::plugin::service::Idempotency;
 use crate::time::Moment;
@@ -233,11 +233,8 @@ impl World {
                 reference.trimmed = reference.trimmed.max(trimmed);
             }
         }
-        let sum: usize = self
-            .registry
-            .iter()
-            .map(|(_, channel)| channel.bytes())
-            .sum();
+        let held = (0..self.names.len()).filter_map(|name| self.registry.get(self.held(name)?.id));
+        let sum: usize = held.map(Channel::bytes).sum();
         assert_eq!(sum, self.registry.total_bytes(), "budgets add up");
     }
 }
