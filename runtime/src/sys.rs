@@ -16,6 +16,8 @@ use crate::time::Moment;
 
 pub mod mio;
 mod resolver;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 
 /// A socket or listener. Numbers are small and used again after a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,13 +19,14 @@ use super::{Cursor, Life};
 use crate::event::{Epoch, Position};
 use crate::ids::ConnId;
 use crate::limits::ChannelLimits;
+use crate::sys::sim::Random;
 use crate::time::Moment;
 
 mod readers;
 mod reference;
 mod writers;
 
-use reference::{ENCODINGS, Known, Random, Reference};
+use reference::{ENCODINGS, Known, Reference};
 
 /// Schedules of an ordinary test run.
 const SCHEDULES: u64 = 100_000;
@@ -93,10 +94,10 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut limits = reference::limits(&mut random);
         // A few worlds hold large documents, so that slow readers fall off the log.
-        let big = random.one_in(100);
+        let big = random.once_in(100);
         if big {
             limits.max_total_bytes = 256 << 20;
         }
@@ -147,10 +148,10 @@ impl World {
             5..=9 => self.write_somebody(),
             10 => self.kill_somebody(),
             11 => self.resume_somebody(),
-            12 if self.random.one_in(4) => self.finish(name),
+            12 if self.random.once_in(4) => self.finish(name),
             12 | 13 => self.deliver(),
             14 if self.big => self.grow(name),
-            14 if self.random.one_in(2) => self.wait(),
+            14 if self.random.once_in(2) => self.wait(),
             _ => self.write_somebody(),
         }
         self.check();
@@ -182,7 +183,7 @@ impl World {
     }
 
     fn epoch(&mut self) -> Epoch {
-        let bytes = self.random.next().to_le_bytes();
+        let bytes = self.random.number().to_le_bytes();
         Epoch::from_random([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]])
     }
 

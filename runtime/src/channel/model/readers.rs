@@ -56,9 +56,9 @@ impl World {
             index: self.conns,
             generation: self.conns / 3,
         };
-        let busy = self.random.one_in(8);
+        let busy = self.random.once_in(8);
         let epoch = self.epoch();
-        let may_create = (self.is_open(name) && self.random.one_in(2)).then_some(epoch);
+        let may_create = (self.is_open(name) && self.random.once_in(2)).then_some(epoch);
         let before = self.registry.total_bytes();
         let (placement, cursor) = self.registry.place(
             conn,
@@ -301,7 +301,7 @@ impl World {
     }
 
     pub(super) fn resume(&mut self, client: usize) {
-        if self.random.one_in(3) {
+        if self.random.once_in(3) {
             self.clients[client].encoding = self.random.index(ENCODINGS.len());
             // Another encoding has other bytes: what was seen is compared event by event.
             if let Some(last) = self.clients[client].last {

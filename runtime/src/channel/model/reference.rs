@@ -7,38 +7,8 @@ use crate::event::{After, Epoch, Event, FinishReason, Kind, Position};
 use crate::ids::ChannelId;
 use crate::limits::ChannelLimits;
 use crate::plugin::transport::{Encoding, Entry};
+use crate::sys::sim::Random;
 use crate::time::Moment;
-
-/// Random numbers from a seed (SplitMix64).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is not zero.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 16) % bound
-    }
-
-    pub(super) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap()
-    }
-
-    /// True once in `n` times.
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.index(from.len())]
-    }
-}
 
 /// A frame with its length and position before the JSON.
 pub(super) struct Framed;
@@ -217,7 +187,7 @@ pub(super) fn event(random: &mut Random, open: bool, big: bool) -> Event {
 /// A terminal event.
 pub(super) fn terminal(random: &mut Random) -> Event {
     use crate::event::{End, ErrorCode, Failure};
-    if random.one_in(3) {
+    if random.once_in(3) {
         return Event::Error(Box::new(Failure::new(ErrorCode::ProviderTruncated, "cut")));
     }
     Event::End(Box::new(End {
@@ -241,10 +211,10 @@ pub(super) fn limits(random: &mut Random) -> ChannelLimits {
         ttl: Duration::from_secs(1 + random.below(100)),
         tombstone_ttl: Duration::from_secs(1 + random.below(200)),
         cancel_when_abandoned: random
-            .one_in(2)
+            .once_in(2)
             .then(|| Duration::from_secs(1 + random.below(60))),
-        max_channel_bytes: if random.one_in(4) { 1500 } else { 16 << 20 },
-        max_total_bytes: if random.one_in(3) {
+        max_channel_bytes: if random.once_in(4) { 1500 } else { 16 << 20 },
+        max_total_bytes: if random.once_in(3) {
             3000 + random.index(6000)
         } else {
             256 << 20

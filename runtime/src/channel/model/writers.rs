@@ -2,8 +2,8 @@
 
 use super::World;
 use super::reference::{self, Known, Reference};
+use crate::channel::Life;
 use crate::channel::registry::{Created, PublishOutcome, Room};
-use crate::channel::{Channel, Life};
 use crate::event::{Event, Position};
 use crate::plugin::service::Idempotency;
 use crate::time::Moment;
@@ -13,7 +13,7 @@ impl World {
         if self.is_open(name) {
             return;
         }
-        let key = self.random.one_in(3).then(|| (self.byte(3), self.byte(2)));
+        let key = self.random.once_in(3).then(|| (self.byte(3), self.byte(2)));
         let idempotency = key.map(|(key, body)| Idempotency {
             key: [key; 32],
             body: [body; 32],
@@ -233,8 +233,11 @@ impl World {
                 reference.trimmed = reference.trimmed.max(trimmed);
             }
         }
-        let held = (0..self.names.len()).filter_map(|name| self.registry.get(self.held(name)?.id));
-        let sum: usize = held.map(Channel::bytes).sum();
+        let sum: usize = self
+            .registry
+            .iter()
+            .map(|(_, channel)| channel.bytes())
+            .sum();
         assert_eq!(sum, self.registry.total_bytes(), "budgets add up");
     }
 }

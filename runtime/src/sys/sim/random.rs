@@ -40,6 +40,11 @@ impl Random {
         if most == 0 { 0 } else { 1 + self.index(most) }
     }
 
+    /// True once in `n` times.
+    pub fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
     /// True so many times in a thousand.
     pub fn permille(&mut self, chance: u16) -> bool {
         self.below(1000) < u64::from(chance)
