@@ -1,6 +1,6 @@
 //! Which body a message has: RFC 9112 §6.3, for both roles.
 
-use super::syntax::{is_token, list};
+use super::syntax::{is_token, list, trim_blank};
 use super::{Error, Fields, Version};
 
 /// How the content of a message is delimited.
@@ -91,7 +91,7 @@ fn transfer_coding(is_request: bool, fields: &Fields) -> Result<Framing, Error> 
             .split(|&byte| byte == b';')
             .next()
             .unwrap_or_default();
-        let name = super::syntax::trim_blank(name);
+        let name = trim_blank(name);
         // §7.1: chunked once, last, and without parameters.
         if chunked || !is_token(name) {
             return Err(Error::TransferEncodingInvalid);
@@ -123,7 +123,7 @@ fn content_length(is_request: bool, fields: &Fields) -> Result<Option<u64>, Erro
         // RFC 9110 §8.6: equal ones may be taken for one. From a server that is harmless and
         // happens; a client has no reason to send it.
         for element in value.split(|&byte| byte == b',') {
-            let length = decimal(super::syntax::trim_blank(element))?;
+            let length = decimal(trim_blank(element))?;
             match found {
                 Some(_) if is_request => return Err(Error::ContentLengthRepeated),
                 Some(other) if other != length => return Err(Error::ContentLengthRepeated),

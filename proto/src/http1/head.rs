@@ -3,7 +3,7 @@
 //! A head is searched for its end as it arrives, each byte once; the search refuses what cannot
 //! become a head, so that a peer learns at once. Only a whole head is then read.
 
-use super::syntax::{is_blank, is_tchar};
+use super::syntax::{is_blank, is_field_value_byte, is_tchar, is_token};
 use super::{
     EMPTY_LINES_MAX, Error, Fields, Limits, METHOD_BYTES_MAX, Method, Request, Target, Version,
     is_valid_authority,
@@ -173,7 +173,7 @@ fn read_request_line(line: &[u8]) -> Result<(Method, Target, Version), Error> {
     else {
         return Err(Error::RequestLine);
     };
-    if !super::syntax::is_token(method) {
+    if !is_token(method) {
         return Err(Error::MethodInvalid);
     }
     if method.len() > METHOD_BYTES_MAX {
@@ -215,9 +215,7 @@ fn read_status_line(line: &[u8]) -> Result<(Version, u16), Error> {
     };
     let reason_is_valid = match reason {
         [] => true,
-        [b' ', text @ ..] => text
-            .iter()
-            .all(|&byte| super::syntax::is_field_value_byte(byte)),
+        [b' ', text @ ..] => text.iter().all(|&byte| is_field_value_byte(byte)),
         _ => false,
     };
     if !reason_is_valid {
@@ -293,10 +291,8 @@ fn first_bad_line(lines: &[u8]) -> u32 {
         number += 1;
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         let value = line.get(name.len()..).unwrap_or_default();
-        let value_is_valid = value
-            .iter()
-            .all(|&byte| super::syntax::is_field_value_byte(byte));
-        if !super::syntax::is_token(name) || value.is_empty() || !value_is_valid {
+        let value_is_valid = value.iter().all(|&byte| is_field_value_byte(byte));
+        if !is_token(name) || value.is_empty() || !value_is_valid {
             return number;
         }
         rest = behind;

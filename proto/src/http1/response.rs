@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::syntax::is_tchar;
 use super::{Framing, Version};
 
 /// An answer with its whole body.
@@ -123,7 +124,7 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
 /// Writes a field line. Line ends and NUL would end the line or the head in the middle of a
 /// value, so they become spaces (RFC 9110 §5.5).
 pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend(name.bytes().filter(|&byte| super::syntax::is_tchar(byte)));
+    out.extend(name.bytes().filter(|&byte| is_tchar(byte)));
     out.extend_from_slice(b": ");
     let clean = |byte: &u8| {
         if matches!(byte, b'\r' | b'\n' | 0) {

@@ -48,6 +48,7 @@
 
 use super::head::{Found, Kind, Search, empty_lines, read_request};
 use super::response::{HeadEnd, write_head, write_status_line};
+use super::syntax::list;
 use super::{
     Body, Error, Fields, Framing, Limits, Message, Method, Request, Response, Version, framing,
 };
@@ -478,7 +479,7 @@ fn expects_continue(version: Version, fields: &Fields) -> Result<bool, Error> {
         return Ok(false);
     }
     let mut waits = false;
-    for expectation in fields.get_all("expect").flat_map(super::syntax::list) {
+    for expectation in fields.get_all("expect").flat_map(list) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             return Err(Error::ExpectationUnknown);
         }
