@@ -1,0 +1,89 @@
+//! Events as the wire carries them.
+
+use std::io::Write;
+
+use lmserver_proto::sse::encode;
+use lmserver_runtime::plugin::transport::{Encoding, Entry};
+
+/// Each event in a chunk of its own, for HTTP/1.1.
+pub static CHUNKED: Chunked = Chunked;
+
+/// Events as they are, for HTTP/1.0.
+pub static PLAIN: Plain = Plain;
+
+/// `sse/chunked`.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunked;
+
+/// `sse/plain`.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain;
+
+impl Encoding for Chunked {
+    fn name(&self) -> &'static str {
+        "sse/chunked"
+    }
+
+    fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        in_chunk(out, |out| write_event(entry, out));
+    }
+}
+
+impl Encoding for Plain {
+    fn name(&self) -> &'static str {
+        "sse/plain"
+    }
+
+    fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        write_event(entry, out);
+    }
+}
+
+fn write_event(entry: &Entry<'_>, out: &mut Vec<u8>) {
+    encode::event_of_one_line(Some(&entry.position()), entry.json, out);
+}
+
+/// Appends what `write` writes as one chunk (RFC 9112 §7.1), without a detour: the size is
+/// written into a gap of fixed width, since leading zeros are allowed in it.
+pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    const GAP: &[u8; 8] = b"000000\r\n";
+    let start = out.len();
+    out.extend_from_slice(GAP);
+    let content = out.len();
+    write(out);
+    let size = out.len() - content;
+    if let Some(mut gap) = out.get_mut(start..content) {
+        // An event is far smaller than 16 MiB, the most that six digits tell; a larger one, which
+        // no channel admits, would show as a broken chunk at once.
+        debug_assert!(size < 1 << 24, "an event fits the size of its chunk");
+        let _ = write!(gap, "{size:06x}");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lmserver_runtime::event::{Epoch, Kind};
+
+    #[test]
+    fn an_event_is_encoded_with_its_position() {
+        let epoch = Epoch::from_random([0; 6]);
+        let json = br#"{"type":"chunk","message":"Hel"}"#;
+        let entry = Entry {
+            channel: "chat:1",
+            epoch,
+            offset: 17,
+            kind: Kind::Chunk,
+            json,
+        };
+        let mut plain = Vec::new();
+        PLAIN.encode(&entry, &mut plain);
+        let want = format!("id: {epoch}-17\ndata: {{\"type\":\"chunk\",\"message\":\"Hel\"}}\n\n");
+        assert_eq!(String::from_utf8_lossy(&plain), want);
+        let mut chunked = b"before".to_vec();
+        CHUNKED.encode(&entry, &mut chunked);
+        let want = format!("before{:06x}\r\n{want}\r\n", want.len());
+        assert_eq!(String::from_utf8_lossy(&chunked), want);
+    }
+}
