@@ -209,13 +209,16 @@ impl Channel {
         }
     }
 
-    /// Forgets events of an open channel beyond its history, and of each view what even slow
-    /// subscribers are not given any more.
-    fn trim(&mut self, history_size: u64) {
-        let keep = self.log.last_offset().saturating_sub(history_size) + 1;
+    /// Forgets events of an open channel beyond its history or its bytes, and of each view what
+    /// even slow subscribers are not given any more. The newest event is always kept.
+    fn trim(&mut self, history_size: u64, max_bytes: usize) {
+        let newest = self.log.last_offset();
+        let logs = 1 + self.views.iter().flatten().count();
+        let bounded = self.log.offset_within_last(max_bytes / 2 / logs);
+        let keep = (newest.saturating_sub(history_size) + 1).max(bounded).min(newest);
         self.log.trim_before(keep);
         for view in self.views.iter_mut().flatten() {
-            let lag = view.log.offset_within_last(LAG_BYTES);
+            let lag = view.log.offset_within_last(LAG_BYTES.min(max_bytes / 2 / logs));
             view.log.trim_before(keep.min(lag));
         }
     }

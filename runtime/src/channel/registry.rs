@@ -19,6 +19,9 @@ const UNREAD_VIEW_TTL: Duration = Duration::from_secs(30);
 /// The rest of the total above which running answers are cut: a quarter.
 const HARD_TOTAL_SHARE: usize = 4;
 
+/// One document may have this part of a channel, so that a channel holds it in every encoding.
+const DOCUMENT_SHARE: usize = 8;
+
 /// All channels of this reactor.
 pub(crate) struct Registry {
     channels: Arena<ChannelId, Channel>,
@@ -151,9 +154,12 @@ impl Registry {
         data: Box<[u8]>,
         now: Moment,
     ) -> PublishOutcome {
-        let limit = self.limits.max_channel_bytes;
-        if data.len() > limit / 2 {
-            return PublishOutcome::TooLarge { limit: limit / 2 };
+        let limit = self.limits.max_channel_bytes / DOCUMENT_SHARE;
+        if data.len() > limit {
+            return PublishOutcome::TooLarge { limit };
+        }
+        if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total() {
+            return PublishOutcome::Overloaded;
         }
         let id = match self.names.get(name).copied() {
             Some(id) => id,
@@ -170,6 +176,7 @@ impl Registry {
         let position = channel.append(&Event::Data(data));
         self.set_expiry(id, now);
         self.mark_dirty(id);
+        self.recount(id);
         PublishOutcome::Published(Published { position })
     }
 
@@ -255,13 +262,13 @@ impl Registry {
 
     /// After delivery: open channels forget what is beyond their history.
     pub(crate) fn trim(&mut self, id: ChannelId) {
-        let history_size = self.limits.history_size;
+        let ChannelLimits { history_size, max_channel_bytes, .. } = self.limits;
         if let Some(channel) = self
             .channels
             .get_mut(id)
             .filter(|channel| channel.life == Life::Open)
         {
-            channel.trim(history_size);
+            channel.trim(history_size, max_channel_bytes);
             self.recount(id);
         }
     }
