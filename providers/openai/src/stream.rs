@@ -328,3 +328,121 @@ const LIMITS: Limits = Limits {
 
 /// Bytes of an error's body that are read; JSON beyond is cut and shown as text.
 const MAX_REFUSAL: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Stream {
+        let instance = crate::instance::tests::instance("http://h", &[]).unwrap();
+        Stream::new(Arc::new(instance), 1)
+    }
+
+    fn in_chunks(texts: &[&str]) -> Vec<u8> {
+        let mut out = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for text in texts {
+            http1::write_chunk(&mut out, text.as_bytes());
+        }
+        out
+    }
+
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    #[test]
+    fn a_connection_is_reusable_once_its_framing_is_read() {
+        let mut stream = stream();
+        let mut out = Vec::new();
+        stream
+            .receive(&in_chunks(&[TOKEN, DONE]), &mut out)
+            .unwrap();
+        assert!(matches!(out[..], [Output::Chunk(_), Output::End { .. }]));
+        assert!(stream.wants_more() && !stream.is_reusable());
+        stream.receive(http1::LAST_CHUNK, &mut out).unwrap();
+        assert!(!stream.wants_more() && stream.is_reusable());
+        assert_eq!(out.len(), 2, "nothing after the end");
+    }
+
+    #[test]
+    fn a_connection_is_not_reusable_where_the_answer_forbids_it() {
+        let fixed = |fields: &str, body: &str| {
+            let len = body.len();
+            format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {len}\r\n\r\n{body}").into_bytes()
+        };
+        let whole = format!("{TOKEN}{DONE}");
+        for (name, response, reusable) in [
+            ("a length", fixed("", &whole), true),
+            ("close", fixed("Connection: close\r\n", &whole), false),
+            (
+                "bytes behind it",
+                [fixed("", &whole), b"x".to_vec()].concat(),
+                false,
+            ),
+            (
+                "until close",
+                format!("HTTP/1.1 200 OK\r\n\r\n{whole}").into_bytes(),
+                false,
+            ),
+            (
+                "bad framing",
+                [in_chunks(&[&whole]), b"x\r\n".to_vec()].concat(),
+                false,
+            ),
+        ] {
+            let mut stream = stream();
+            stream.receive(&response, &mut Vec::new()).unwrap();
+            assert_eq!(stream.is_reusable(), reusable, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_leaves_the_connection_reusable_and_an_error_in_the_stream_does_not() {
+        let mut refused = stream();
+        let response = b"HTTP/1.1 429 X\r\nContent-Length: 4\r\n\r\nbusy";
+        assert!(refused.receive(response, &mut Vec::new()).is_err());
+        assert!(refused.is_reusable() && !refused.wants_more());
+        let mut failed = stream();
+        let response = in_chunks(&["data: {\"error\":\"m\"}\n\n"]);
+        assert!(failed.receive(&response, &mut Vec::new()).is_err());
+        assert!(!failed.is_reusable());
+    }
+
+    #[test]
+    fn whatever_comes_of_an_answer_proves_life() {
+        let mut stream = stream();
+        let mut out = Vec::new();
+        for (bytes, alive) in [
+            (&b"HTTP/1.1 200 OK\r\n"[..], false),
+            (b"\r\n", true),
+            (b": comment\n\n", true),
+            (b"data: {\"cho", true),
+            (b"ices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", false),
+            (
+                b"data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n",
+                true,
+            ),
+            (b"data: [DONE]\n\n", false),
+            (b": comment\n\n", false),
+        ] {
+            out.clear();
+            stream.receive(bytes, &mut out).unwrap();
+            assert_eq!(out == [Output::Alive], alive, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn after_an_error_nothing_more_comes() {
+        let mut stream = stream();
+        let mut out = Vec::new();
+        assert!(
+            stream
+                .receive(&in_chunks(&["data: {\"error\":\"m\"}\n\n"]), &mut out)
+                .is_err()
+        );
+        let mut more = Vec::new();
+        http1::write_chunk(&mut more, TOKEN.as_bytes());
+        assert_eq!(stream.receive(&more, &mut out), Ok(()));
+        assert_eq!(stream.closed(&mut out), Ok(()));
+        assert!(out.is_empty());
+    }
+}
