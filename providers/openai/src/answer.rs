@@ -418,7 +418,7 @@ fn is_event_of_its_own(line: &[u8]) -> bool {
 }
 
 /// The counts, if any of the two that matter was given.
-fn counted(usage: chunk::Usage) -> Option<Usage> {
+fn counted(usage: &chunk::Usage) -> Option<Usage> {
     if usage.prompt_tokens.is_none() && usage.completion_tokens.is_none() {
         return None;
     }

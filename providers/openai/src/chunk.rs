@@ -18,7 +18,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 pub(crate) use lenient::{delta, says_something, value};
 
-/// A chunk. Everything may be missing.
+/// A chunk. Everything may be missing; what is rare is boxed, since chunks are moved about.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -29,9 +29,9 @@ pub(crate) struct Chunk<'a> {
     #[serde(borrow, default)]
     pub(crate) choices: Option<Choices<'a>>,
     #[serde(default)]
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<Box<Usage>>,
     #[serde(default)]
-    pub(crate) x_groq: Option<Groq>,
+    pub(crate) x_groq: Option<Box<Groq>>,
     /// There is an error; what it says is read by `error`.
     #[serde(default)]
     pub(crate) error: Option<IgnoredAny>,
@@ -41,7 +41,7 @@ pub(crate) struct Chunk<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Groq {
     #[serde(default)]
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<Box<Usage>>,
     #[serde(default)]
     pub(crate) error: Option<IgnoredAny>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Delta<'a> {
     pub(crate) tool_calls: Option<Vec<CallFragment<'a>>>,
     /// The one call of the API before tools.
     #[serde(borrow, default)]
-    pub(crate) function_call: Option<Function<'a>>,
+    pub(crate) function_call: Option<Box<Function<'a>>>,
 }
 
 /// A string, or Mistral's list of typed parts.
@@ -197,9 +197,9 @@ impl<'a> Chunk<'a> {
     }
 
     /// The usage, wherever it stands.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.usage
-            .or_else(|| self.x_groq.as_ref().and_then(|groq| groq.usage))
+    pub(crate) fn usage(&self) -> Option<&Usage> {
+        let of_groq = || self.x_groq.as_ref()?.usage.as_deref();
+        self.usage.as_deref().or_else(of_groq)
     }
 }
 

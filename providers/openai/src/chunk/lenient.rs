@@ -25,14 +25,15 @@ pub(super) fn chunk(value: &Value) -> Option<Chunk<'static>> {
         object: text(value.get("object")),
         kind: text(value.get("type")),
         choices: value.get("choices").and_then(choices),
-        usage: value.get("usage").and_then(usage),
-        x_groq: value
-            .get("x_groq")
-            .filter(|groq| groq.is_object())
-            .map(|groq| Groq {
-                usage: groq.get("usage").and_then(usage),
-                error: present(groq.get("error")),
-            }),
+        usage: value.get("usage").and_then(usage).map(Box::new),
+        x_groq: value.get("x_groq").and_then(groq).map(Box::new),
+        error: present(value.get("error")),
+    })
+}
+
+fn groq(value: &Value) -> Option<Groq> {
+    value.is_object().then(|| Groq {
+        usage: value.get("usage").and_then(usage).map(Box::new),
         error: present(value.get("error")),
     })
 }
@@ -72,7 +73,7 @@ pub(crate) fn delta(value: &Value) -> Option<Delta<'static>> {
                     .map(call)
                     .collect()
             }),
-        function_call: value.get("function_call").and_then(function),
+        function_call: value.get("function_call").and_then(function).map(Box::new),
     })
 }
 
@@ -265,7 +266,10 @@ mod tests {
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].id.as_deref(), Some("3"));
         assert_eq!(function.arguments.as_deref(), Some("{\"a\":1}"));
-        assert_eq!(chunk.usage.unwrap().prompt_tokens, Some(3));
-        assert_eq!(chunk.usage.unwrap().completion_tokens, Some(4));
+        let usage = chunk.usage.unwrap();
+        assert_eq!(
+            (usage.prompt_tokens, usage.completion_tokens),
+            (Some(3), Some(4))
+        );
     }
 }
