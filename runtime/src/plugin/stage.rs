@@ -1,4 +1,4 @@
-//! A stage for one session, where there is no engine: for the tests of a transport.
+//! A stage for one session or one service, where there is no engine: for their tests.
 //!
 //! ```
 //! use lmserver_runtime::plugin::stage::{Stage, Wish};
@@ -10,6 +10,9 @@
 //! assert_eq!(stage.take_wishes(), [Wish::Cancel { channel: "chat:1".into() }]);
 //! ```
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lmserver_proto::http1::Response;
 use lmserver_proto::http1::server::Answering;
 
@@ -17,7 +20,9 @@ use crate::effect::Effect;
 use crate::event::After;
 use crate::ids::ConnId;
 use crate::limits::Limits;
+use crate::plugin::service::ServiceCx;
 use crate::plugin::transport::SessionCx;
+use crate::routing::Routing;
 use crate::time::Moment;
 
 /// What the engine is to a session: a clock, an output, somebody who hears its wishes. Random
@@ -93,6 +98,23 @@ impl Stage {
             out: &mut self.out,
             agenda: &mut self.agenda,
             random: &mut self.random,
+        }
+    }
+
+    /// The context of one call of a service: nothing is stopping, nothing is full.
+    pub fn service_cx<'a>(
+        &'a mut self,
+        routing: &'a Arc<Routing>,
+        unix_time: Duration,
+    ) -> ServiceCx<'a> {
+        ServiceCx {
+            now: self.now,
+            unix_time,
+            routing,
+            draining: false,
+            full: false,
+            peer: None,
+            session: self.cx(),
         }
     }
 
