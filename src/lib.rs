@@ -10,6 +10,7 @@ use std::process::ExitCode;
 pub use lmserver_proto as proto;
 pub use lmserver_runtime as runtime;
 
+pub mod api;
 mod cli;
 pub mod config;
 mod log;

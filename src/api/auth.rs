@@ -1,0 +1,178 @@
+//! Who may do what: API keys for all that spends money or publishes, tokens for listeners.
+//!
+//! | configured | ask, publish | listen | read state | cancel |
+//! | --- | --- | --- | --- | --- |
+//! | nothing | anybody | who knows the channel | who knows it | who knows it |
+//! | `api_keys` | key | who knows the channel | who knows it | key |
+//! | `token_secret` | anybody | token | token | token |
+//! | both | key | token | key or token | key or token |
+//!
+//! A key comes as `X-API-Key` or Bearer, a token as `token` in the query (browsers cannot set
+//! fields on EventSource and WebSocket) or Bearer.
+
+use std::time::Duration;
+
+use lmserver_proto::http1::Request;
+use lmserver_proto::percent;
+use lmserver_runtime::plugin::provider::Secret;
+use lmserver_runtime::plugin::transport::Admission;
+use ring::digest::{SHA256, digest};
+
+use super::refusal::{Code, Refusal};
+use super::token::{TokenError, TokenKey};
+
+/// The configured credentials.
+pub(super) struct Auth {
+    /// Digests, so that comparing takes the same time whatever was sent.
+    keys: Vec<Digest>,
+    tokens: Option<TokenKey>,
+    lifetime: Duration,
+}
+
+/// Who asks: a digest of the API key, or zeros where nobody needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller(pub(super) Digest);
+
+/// SHA-256.
+pub(super) type Digest = [u8; 32];
+
+impl Auth {
+    /// The credentials; `lifetime` is that of the tokens issued here.
+    pub(super) fn new(keys: &[Secret], secret: Option<&Secret>, lifetime: Duration) -> Self {
+        Self {
+            keys: keys
+                .iter()
+                .map(|key| sha256(&[key.expose().as_bytes()]))
+                .collect(),
+            tokens: secret.map(|secret| TokenKey::new(secret.expose().as_bytes())),
+            lifetime,
+        }
+    }
+
+    /// The caller of something that needs an API key.
+    pub(super) fn caller(&self, request: &Request) -> Result<Caller, Refusal> {
+        if self.keys.is_empty() {
+            return Ok(Caller([0; 32]));
+        }
+        self.key_holder(request).ok_or_else(|| {
+            let sent = presented_keys(request).next().is_some();
+            unauthorized(if sent {
+                "the API key is not one of this server's: check [auth] api_keys"
+            } else {
+                "this needs an API key: send it as Authorization: Bearer KEY or X-API-Key: KEY"
+            })
+        })
+    }
+
+    /// May this client listen to the channel?
+    pub(super) fn admit(&self, request: &Request, channel: &str, now: Duration) -> Admission {
+        let Some(tokens) = &self.tokens else {
+            return Admission::Granted;
+        };
+        let query = request
+            .query()
+            .and_then(|query| percent::query_value(query, "token"));
+        let Some(token) = query
+            .as_deref()
+            .or_else(|| authorization(request, "Bearer"))
+        else {
+            return Admission::Unauthorized(
+                "this channel needs a token: send it as ?token=… or Authorization: Bearer …"
+                    .to_owned(),
+            );
+        };
+        match tokens.check(token, channel, now) {
+            Ok(()) => Admission::Granted,
+            Err(error @ TokenError::OtherChannel) => Admission::Forbidden(error.to_string()),
+            Err(error) => Admission::Unauthorized(error.to_string()),
+        }
+    }
+
+    /// May this client read the state of the channel?
+    pub(super) fn may_read(
+        &self,
+        request: &Request,
+        channel: &str,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        if self.tokens.is_none() || self.key_holder(request).is_some() {
+            return Ok(());
+        }
+        match self.admit(request, channel, now) {
+            Admission::Granted => Ok(()),
+            Admission::Unauthorized(message) => Err(unauthorized(message)),
+            Admission::Forbidden(message) => Err(Refusal::new(Code::Forbidden, message)),
+        }
+    }
+
+    /// May this client end the generation in the channel?
+    pub(super) fn may_cancel(
+        &self,
+        request: &Request,
+        channel: &str,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        if self.tokens.is_some() {
+            self.may_read(request, channel, now)
+        } else {
+            self.caller(request).map(|_| ())
+        }
+    }
+
+    /// A token for the channel, where tokens are in use.
+    pub(super) fn issue(&self, channel: &str, now: Duration) -> Option<String> {
+        self.tokens
+            .as_ref()
+            .map(|tokens| tokens.issue(channel, now, self.lifetime))
+    }
+
+    /// The holder of a configured key, if the request is from one.
+    fn key_holder(&self, request: &Request) -> Option<Caller> {
+        presented_keys(request)
+            .map(|key| sha256(&[key]))
+            .find(|digest| self.knows(digest))
+            .map(Caller)
+    }
+
+    /// Compares with every key and every byte, found or not.
+    fn knows(&self, digest: &Digest) -> bool {
+        self.keys
+            .iter()
+            .fold(false, |found, key| found | is_equal(key, digest))
+    }
+}
+
+/// SHA-256 of the parts in a row.
+pub(super) fn sha256(parts: &[&[u8]]) -> Digest {
+    let hashed = match parts {
+        [part] => digest(&SHA256, part),
+        parts => digest(&SHA256, &parts.concat()),
+    };
+    hashed.as_ref().try_into().unwrap_or_default()
+}
+
+/// 401 with the challenge that it needs (RFC 9110 §15.5.2).
+pub(super) fn unauthorized(message: impl Into<String>) -> Refusal {
+    Refusal::new(Code::Unauthorized, message)
+        .with_field("WWW-Authenticate", "Bearer realm=\"lmserver\"")
+}
+
+fn presented_keys(request: &Request) -> impl Iterator<Item = &[u8]> {
+    let field = request.fields.get_bytes("x-api-key");
+    let bearer = authorization(request, "Bearer").or_else(|| authorization(request, "apikey"));
+    field.into_iter().chain(bearer.map(str::as_bytes))
+}
+
+/// The credentials of a scheme (RFC 9110 §11.4); nothing if the field stands there twice.
+fn authorization<'a>(request: &'a Request, scheme: &str) -> Option<&'a str> {
+    let mut values = request.fields.get_all("authorization");
+    let value = std::str::from_utf8(values.next()?).ok()?;
+    let (name, credentials) = value.split_once(' ')?;
+    let is_alone = values.next().is_none();
+    (is_alone && name.eq_ignore_ascii_case(scheme)).then(|| credentials.trim_matches(' '))
+}
+
+fn is_equal(a: &Digest, b: &Digest) -> bool {
+    let difference = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(difference) == 0
+}

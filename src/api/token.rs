@@ -1,0 +1,289 @@
+//! Tokens of listeners: JSON Web Tokens (RFC 7519) signed with HMAC-SHA256, and nothing else of
+//! that family.
+//!
+//! A token carries the `channel` that it is for and `exp`, when it ends. Other backends may make
+//! tokens with the same secret; one without `exp` does not end. The algorithm is fixed: what the
+//! header says is compared, never obeyed (RFC 8725 §3.1).
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+
+/// The secret with which tokens are signed and checked.
+pub(super) struct TokenKey(hmac::Key);
+
+/// Why a token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TokenError {
+    #[error("the token is no JSON Web Token: three parts in base64url with dots between")]
+    Malformed,
+    #[error("the token is not signed with HS256, the only algorithm accepted")]
+    Algorithm,
+    #[error("the token's signature is not that of this server's token_secret")]
+    Signature,
+    #[error("the token's claims are no JSON object with a string channel and a number exp")]
+    Claims,
+    #[error("the token expired {0} seconds ago; get a new one")]
+    Expired(u64),
+    #[error("the token is not valid yet (nbf)")]
+    NotYet,
+    #[error("the token is for another channel")]
+    OtherChannel,
+}
+
+#[derive(Deserialize)]
+struct Header<'a> {
+    alg: &'a str,
+    /// RFC 7515 §4.1.11: extensions that must be understood, and none is.
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<f64>,
+    #[serde(skip_serializing)]
+    nbf: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Issued<'a> {
+    channel: &'a str,
+    iat: u64,
+    exp: u64,
+}
+
+impl TokenKey {
+    /// A key of any secret.
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// A token for a channel, valid for `lifetime` from `now` (time since 1970).
+    pub(super) fn issue(&self, channel: &str, now: Duration, lifetime: Duration) -> String {
+        let iat = now.as_secs();
+        let exp = iat.saturating_add(lifetime.as_secs());
+        // Strings and numbers into a Vec: it cannot fail.
+        let claims = serde_json::to_vec(&Issued { channel, iat, exp }).unwrap_or_default();
+        self.sign(br#"{"alg":"HS256","typ":"JWT"}"#, &claims)
+    }
+
+    /// Checks that a token is good for a channel at `now`.
+    pub(super) fn check(
+        &self,
+        token: &str,
+        channel: &str,
+        now: Duration,
+    ) -> Result<(), TokenError> {
+        let payload = self.verify(token)?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| TokenError::Claims)?;
+        let now = now.as_secs_f64();
+        // RFC 7519 §4.1.4: on or after exp it is not accepted.
+        if let Some(exp) = claims.exp.filter(|exp| *exp <= now) {
+            return Err(TokenError::Expired(
+                Duration::try_from_secs_f64(now - exp)
+                    .unwrap_or_default()
+                    .as_secs(),
+            ));
+        }
+        if claims.nbf.is_some_and(|nbf| nbf > now) {
+            return Err(TokenError::NotYet);
+        }
+        if claims.channel == channel {
+            Ok(())
+        } else {
+            Err(TokenError::OtherChannel)
+        }
+    }
+
+    /// The compact form (RFC 7515 §3.1).
+    fn sign(&self, header: &[u8], payload: &[u8]) -> String {
+        let mut token = URL_SAFE_NO_PAD.encode(header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        let tag = hmac::sign(&self.0, token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(tag, &mut token);
+        token
+    }
+
+    /// The payload of a token with a good signature. The comparison is ring's, in constant time.
+    fn verify(&self, token: &str) -> Result<Vec<u8>, TokenError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let decode = |part: &str| {
+            URL_SAFE_NO_PAD
+                .decode(part)
+                .map_err(|_| TokenError::Malformed)
+        };
+        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+        let header: Header<'_> =
+            serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
+        if header.alg != "HS256" || header.crit.is_some() {
+            return Err(TokenError::Algorithm);
+        }
+        hmac::verify(&self.0, signed.as_bytes(), &signature).map_err(|_| TokenError::Signature)?;
+        Ok(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    fn key() -> TokenKey {
+        TokenKey::new(b"a secret")
+    }
+
+    fn token(header: &str, payload: &str) -> String {
+        key().sign(header.as_bytes(), payload.as_bytes())
+    }
+
+    #[test]
+    fn the_example_of_rfc_7515_is_verified() {
+        // RFC 7515, appendix A.1.
+        let secret = URL_SAFE_NO_PAD
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .unwrap();
+        let header = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9";
+        let payload = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let token = format!("{header}.{payload}.{signature}");
+        let key = TokenKey::new(&secret);
+        let claims =
+            "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}";
+        assert_eq!(key.verify(&token), Ok(claims.into()));
+        assert_eq!(key.check(&token, "chat:1", NOW), Err(TokenError::Claims));
+        let header = "{\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"}";
+        assert_eq!(key.sign(header.as_bytes(), claims.as_bytes()), token);
+        for at in 0..token.len() {
+            let mut other = token.clone().into_bytes();
+            other[at] = if other[at] == b'A' { b'Q' } else { b'A' };
+            let other = String::from_utf8(other).unwrap();
+            assert!(key.verify(&other).is_err(), "byte {at}: {other}");
+        }
+    }
+
+    #[test]
+    fn an_issued_token_is_good_for_its_channel_and_time() {
+        let token = key().issue("chat:1", NOW, Duration::from_secs(60));
+        let at = |seconds| NOW + Duration::from_secs(seconds);
+        assert_eq!(key().check(&token, "chat:1", NOW), Ok(()));
+        assert_eq!(key().check(&token, "chat:1", at(59)), Ok(()));
+        assert_eq!(
+            key().check(&token, "chat:1", at(60)),
+            Err(TokenError::Expired(0))
+        );
+        assert_eq!(
+            key().check(&token, "chat:1", at(65)),
+            Err(TokenError::Expired(5))
+        );
+        assert_eq!(
+            key().check(&token, "chat:2", NOW),
+            Err(TokenError::OtherChannel)
+        );
+        let other = TokenKey::new(b"another");
+        assert_eq!(
+            other.check(&token, "chat:1", NOW),
+            Err(TokenError::Signature)
+        );
+    }
+
+    #[test]
+    fn what_is_no_good_token_is_refused() {
+        let hs256 = r#"{"alg":"HS256"}"#;
+        let good = r#"{"channel":"c"}"#;
+        for (name, token, want) in [
+            ("no exp", token(hs256, good), Ok(())),
+            (
+                "more claims",
+                token(hs256, r#"{"sub":"42","channel":"c","exp":1000000.5}"#),
+                Ok(()),
+            ),
+            (
+                "nbf now",
+                token(hs256, r#"{"channel":"c","nbf":1000000}"#),
+                Ok(()),
+            ),
+            (
+                "nbf later",
+                token(hs256, r#"{"channel":"c","nbf":1000001}"#),
+                Err(TokenError::NotYet),
+            ),
+            (
+                "old",
+                token(hs256, r#"{"channel":"c","exp":0}"#),
+                Err(TokenError::Expired(1_000_000)),
+            ),
+            (
+                "none",
+                token(r#"{"alg":"none"}"#, good),
+                Err(TokenError::Algorithm),
+            ),
+            (
+                "HS512",
+                token(r#"{"alg":"HS512"}"#, good),
+                Err(TokenError::Algorithm),
+            ),
+            (
+                "hs256",
+                token(r#"{"alg":"hs256"}"#, good),
+                Err(TokenError::Algorithm),
+            ),
+            (
+                "crit",
+                token(r#"{"alg":"HS256","crit":["x"]}"#, good),
+                Err(TokenError::Algorithm),
+            ),
+            ("no alg", token("{}", good), Err(TokenError::Malformed)),
+            (
+                "header no JSON",
+                token("x", good),
+                Err(TokenError::Malformed),
+            ),
+            (
+                "alg twice",
+                token(r#"{"alg":"HS256","alg":"HS256"}"#, good),
+                Err(TokenError::Malformed),
+            ),
+            ("no channel", token(hs256, "{}"), Err(TokenError::Claims)),
+            (
+                "channel twice",
+                token(hs256, r#"{"channel":"d","channel":"c"}"#),
+                Err(TokenError::Claims),
+            ),
+            (
+                "channel number",
+                token(hs256, r#"{"channel":1}"#),
+                Err(TokenError::Claims),
+            ),
+            (
+                "exp string",
+                token(hs256, r#"{"channel":"c","exp":"9999999999"}"#),
+                Err(TokenError::Claims),
+            ),
+            ("array", token(hs256, "[]"), Err(TokenError::Claims)),
+            ("empty", String::new(), Err(TokenError::Malformed)),
+            ("dots", "..".into(), Err(TokenError::Malformed)),
+            ("one part", "abc".into(), Err(TokenError::Malformed)),
+            (
+                "padding",
+                format!("{}=", token(hs256, good)),
+                Err(TokenError::Malformed),
+            ),
+            (
+                "no signature",
+                token(hs256, good).rsplit_once('.').unwrap().0.to_owned() + ".",
+                Err(TokenError::Signature),
+            ),
+        ] {
+            assert_eq!(key().check(&token, "c", NOW), want, "{name}");
+        }
+    }
+}

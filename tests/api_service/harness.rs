@@ -1,0 +1,378 @@
+//! The API with a scripted engine behind it and transports that only take note.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use lmserver::api::{Api, ApiSettings};
+use lmserver_proto::http1::server::{Connection, Event};
+use lmserver_proto::http1::{Limits, Method, Response};
+use lmserver_runtime::channel::{Placement, Published, Snapshot};
+use lmserver_runtime::event::{After, ErrorCode, Position};
+use lmserver_runtime::metrics::Metrics;
+use lmserver_runtime::plugin::provider::{ChatRequest, Provider, ProviderError, Secret, Start};
+use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, Submission};
+use lmserver_runtime::plugin::stage::Stage;
+use lmserver_runtime::plugin::transport::{
+    Admission, Disconnect, Opening, Session, SessionCx, Transport,
+};
+use lmserver_runtime::routing::{Instance, ProviderTimers, Routing, Target};
+use lmserver_runtime::time::Moment;
+use lmserver_runtime::tls::Trust;
+use serde_json::Value;
+
+/// What the engine will say to every query.
+pub(crate) enum Script {
+    Submitted,
+    Repeated(&'static str),
+    Conflict,
+    Overloaded,
+    Draining,
+    Snapshot(Box<Snapshot>, &'static str),
+    Cancelled(bool),
+    Published(&'static str),
+    TooLarge(usize),
+    Unknown,
+    Expired,
+    Metrics,
+}
+
+/// What the engine was asked.
+pub(crate) enum Asked {
+    Submit(Box<Submission>),
+    Snapshot(Box<str>),
+    Cancel(Box<str>),
+    Publish(Box<str>, String),
+    Metrics,
+}
+
+/// What a transport was given.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) transport: &'static str,
+    pub(crate) method: Method,
+    pub(crate) channel: String,
+    pub(crate) after: After,
+    pub(crate) admission: Admission,
+    pub(crate) may_cancel: bool,
+    pub(crate) may_create: bool,
+    pub(crate) fields: Vec<(Cow<'static, str>, String)>,
+}
+
+/// What the client got.
+#[derive(Debug)]
+pub(crate) enum Got {
+    Response(Response),
+    Session(Opened),
+}
+
+pub(crate) struct Server {
+    api: Api,
+    pub(crate) unix_time: Duration,
+    pub(crate) draining: bool,
+    pub(crate) full: bool,
+    routing: Arc<Routing>,
+    stage: Stage,
+    pub(crate) script: Script,
+    pub(crate) asked: Vec<Asked>,
+    opened: Receiver<Opened>,
+}
+
+/// The settings of a test, as few as it needs.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) secret: Option<&'static str>,
+    pub(crate) origins: Option<&'static [&'static str]>,
+    pub(crate) no_page: bool,
+    pub(crate) open_channels: bool,
+    pub(crate) no_transports: bool,
+}
+
+impl Setup {
+    pub(crate) fn start(self) -> Server {
+        let (sender, opened) = channel();
+        let mut transports: BTreeMap<Box<str>, Box<dyn Transport>> = BTreeMap::new();
+        if !self.no_transports {
+            for name in ["sse", "websocket"] {
+                let opened = sender.clone();
+                transports.insert(name.into(), Box::new(Recorder { name, opened }));
+            }
+        }
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let api = Api::new(ApiSettings {
+            api_keys: self.keys.iter().map(|key| secret(key)).collect(),
+            token_secret: self.secret.map(secret),
+            token_lifetime: Duration::from_secs(600),
+            allowed_origins: self.origins.map(texts),
+            page: !self.no_page,
+            open_channels: self.open_channels,
+            transports,
+            reload: Box::new(|| None),
+        });
+        Server {
+            api,
+            unix_time: Duration::from_secs(1_000_000),
+            draining: false,
+            full: false,
+            routing: Arc::new(routing()),
+            stage: Stage::default(),
+            script: Script::Submitted,
+            asked: Vec::new(),
+            opened,
+        }
+    }
+}
+
+impl Server {
+    /// Sends a request; `Host` and `Content-Length` are added.
+    pub(crate) fn send(&mut self, line: &str, fields: &[(&str, &str)], body: &[u8]) -> Got {
+        let mut text = format!("{line} HTTP/1.1\r\n");
+        if !fields.iter().any(|(name, _)| *name == "Host") {
+            text.push_str("Host: lm.example\r\n");
+        }
+        for (name, value) in fields {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let mut connection = Connection::new();
+        connection.feed(&[text.as_bytes(), body].concat());
+        let event = connection
+            .next_event(&Limits::default())
+            .expect(line)
+            .expect(line);
+        let Event::Request { head, body } = event else {
+            panic!("{line}: {event:?}")
+        };
+        let mut cx = self.stage.service_cx(&self.routing, self.unix_time);
+        (cx.draining, cx.full) = (self.draining, self.full);
+        let reply = self.api.call(&head, &body, &mut cx);
+        self.finish(reply)
+    }
+
+    /// Sends a request that must get a response.
+    pub(crate) fn response(&mut self, line: &str, fields: &[(&str, &str)], body: &str) -> Response {
+        match self.send(line, fields, body.as_bytes()) {
+            Got::Response(response) => response,
+            Got::Session(opened) => panic!("{line}: {opened:?}"),
+        }
+    }
+
+    /// Sends a request that must open a session.
+    pub(crate) fn session(&mut self, line: &str, fields: &[(&str, &str)], body: &str) -> Opened {
+        match self.send(line, fields, body.as_bytes()) {
+            Got::Session(opened) => opened,
+            Got::Response(response) => panic!("{line}: {}", describe(&response)),
+        }
+    }
+
+    /// Asks with a body that must be taken, and gives what the engine was handed.
+    pub(crate) fn submission(&mut self, body: &str) -> Submission {
+        let response = self.response("POST /api/chat", &[], body);
+        assert_eq!(response.status, 200, "{body}: {}", describe(&response));
+        match self.asked.pop() {
+            Some(Asked::Submit(submission)) => *submission,
+            _ => panic!("{body}: nothing was submitted"),
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response {
+        self.api.refuse(status, code, message)
+    }
+
+    fn finish(&mut self, reply: Reply) -> Got {
+        match reply {
+            Reply::Response(response) => Got::Response(response),
+            Reply::Session(_) => Got::Session(self.opened.try_recv().expect("a recorded opening")),
+            Reply::Ask(query, then) => {
+                let name = match &query {
+                    Query::Submit(submission) => String::from(&*submission.channel),
+                    _ => String::new(),
+                };
+                self.asked.push(asked(query));
+                let metrics = Metrics {
+                    events: 42,
+                    ..Metrics::default()
+                };
+                let answer = answer(&self.script, &name, &metrics);
+                let mut cx = self.stage.service_cx(&self.routing, self.unix_time);
+                let reply = then(answer, &mut cx);
+                self.finish(reply)
+            }
+        }
+    }
+}
+
+fn asked(query: Query) -> Asked {
+    match query {
+        Query::Submit(submission) => Asked::Submit(submission),
+        Query::Snapshot(channel) => Asked::Snapshot(channel),
+        Query::Cancel(channel) => Asked::Cancel(channel),
+        Query::Publish { channel, data } => {
+            Asked::Publish(channel, String::from_utf8(data.into()).expect("UTF-8"))
+        }
+        Query::Metrics => Asked::Metrics,
+    }
+}
+
+fn answer<'a>(script: &'a Script, name: &'a str, metrics: &'a Metrics) -> Answer<'a> {
+    match script {
+        Script::Submitted => Answer::Submitted {
+            channel: name,
+            repeated: false,
+        },
+        Script::Repeated(channel) => Answer::Submitted {
+            channel,
+            repeated: true,
+        },
+        Script::Conflict => Answer::Conflict,
+        Script::Overloaded => Answer::Overloaded,
+        Script::Draining => Answer::Draining,
+        Script::Snapshot(snapshot, at) => Answer::Snapshot(snapshot, position(at)),
+        Script::Cancelled(running) => Answer::Cancelled { running: *running },
+        Script::Published(at) => Answer::Published(Published {
+            position: position(at),
+        }),
+        Script::TooLarge(limit) => Answer::TooLarge { limit: *limit },
+        Script::Unknown => Answer::Unknown,
+        Script::Expired => Answer::Expired,
+        Script::Metrics => Answer::Metrics(metrics),
+    }
+}
+
+pub(crate) fn position(text: &str) -> Position {
+    text.parse().expect("a position")
+}
+
+pub(crate) fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let mut values = response
+        .fields
+        .iter()
+        .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    let value = values.next().map(|(_, value)| value.as_str());
+    assert!(
+        values.next().is_none(),
+        "{name} stands twice: {}",
+        describe(response)
+    );
+    value
+}
+
+pub(crate) fn json(response: &Response) -> Value {
+    assert_eq!(field(response, "Content-Type"), Some("application/json"));
+    serde_json::from_slice(&response.body).expect("JSON")
+}
+
+/// Checks that a response is this error, and gives its message.
+pub(crate) fn error(response: &Response, status: u16, code: &str) -> String {
+    let body = json(response);
+    assert_eq!(
+        (response.status, body["error"]["code"].as_str()),
+        (status, Some(code)),
+        "{}",
+        describe(response)
+    );
+    body["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
+}
+
+pub(crate) fn describe(response: &Response) -> String {
+    let Response {
+        status,
+        fields,
+        body,
+        ..
+    } = response;
+    format!("{status} {fields:?} {}", String::from_utf8_lossy(body))
+}
+
+struct Recorder {
+    name: &'static str,
+    opened: Sender<Opened>,
+}
+
+impl Transport for Recorder {
+    fn open(
+        &self,
+        opening: Opening<'_>,
+        _cx: &mut SessionCx<'_>,
+    ) -> Result<Box<dyn Session>, Response> {
+        if self.name == "websocket" && !opening.request.wants_upgrade("websocket") {
+            let response = Response::empty(426);
+            return Err(opening
+                .fields
+                .into_iter()
+                .fold(response, |response, (name, value)| {
+                    response.with_field(name, value)
+                }));
+        }
+        let opened = Opened {
+            transport: self.name,
+            method: opening.request.method.clone(),
+            channel: opening.channel.to_owned(),
+            after: opening.after,
+            admission: opening.admission,
+            may_cancel: opening.may_cancel,
+            may_create: opening.may_create,
+            fields: opening.fields,
+        };
+        self.opened.send(opened).expect("the test listens");
+        Ok(Box::new(Deaf))
+    }
+}
+
+struct Deaf;
+
+impl Session for Deaf {
+    fn receive(&mut self, _: &[u8], _: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        Ok(())
+    }
+
+    fn placed(&mut self, _: &str, _: &Placement, _: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        Ok(())
+    }
+
+    fn ended(&mut self, _: &str, _: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        Err(Disconnect::Done)
+    }
+
+    fn deadline(&self, _: Moment) -> Option<Moment> {
+        None
+    }
+
+    fn expire(&mut self, _: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        Ok(())
+    }
+}
+
+struct Mute;
+
+impl Provider for Mute {
+    fn start(&self, _: &ChatRequest, _: &str, _: Moment) -> Result<Start, ProviderError> {
+        Err(ProviderError::new(ErrorCode::Internal, "never asked"))
+    }
+}
+
+/// One provider `local`, and `default` at it.
+fn routing() -> Routing {
+    let instance = Arc::new(Instance {
+        name: "local".into(),
+        provider: Box::new(Mute),
+        timers: ProviderTimers::default(),
+        trust: Trust::public().expect("the public roots"),
+        proxy: None,
+    });
+    let mut routing = Routing::default();
+    let target = Target {
+        instance: Arc::clone(&instance),
+        model: "small".into(),
+    };
+    routing.models.insert("default".into(), vec![target]);
+    routing.providers.insert("local".into(), instance);
+    routing
+}

@@ -1,0 +1,15 @@
+//! The HTTP API as a client sees it, with a scripted engine behind it: every route, method,
+//! origin and credential, and bodies of all kinds.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test cannot go on without ends it, in its harness too"
+)]
+
+mod chat;
+mod harness;
+mod listening;
+mod publishing;
+mod questions;
+mod routes;
