@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe } from 'node:test';
 import { executablePath, fileUrl, launch, site } from './lib/browser.mjs';
-import { eventually, skipUnless } from './lib/condition.mjs';
+import { eventually, skipUnless, test } from './lib/condition.mjs';
 import { Proxy } from './lib/proxy.mjs';
 import { openai, ROOT, Server } from './lib/server.mjs';
 import { Upstream, words } from './lib/upstream.mjs';
@@ -29,7 +29,7 @@ const seen = (page) => page.evaluate(() => {
   };
 });
 
-describe('client.html', { skip, concurrency: false, timeout: 120_000 }, () => {
+describe('client.html', { skip }, () => {
   const pages = {}; // further ones of the other origin
   let browser, upstream, server, echo, proxy, other, page;
 

@@ -1,4 +1,8 @@
 // Waiting for what another process does, and saying loudly what was not tested.
+import * as runner from 'node:test';
+
+/** A test that hangs fails by itself. */
+export const test = (name, body) => runner.test(name, { timeout: 45_000 }, body);
 
 /** Polls until `condition()` is truthy; returns its value. */
 export async function eventually(condition, what, within = 15000) {

@@ -1,5 +1,6 @@
 // A scripted OpenAI-compatible server: the test says, step by step, what the provider sends and when.
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
 class Answer {
   constructor(request, response, body) {
@@ -41,12 +42,13 @@ class Answer {
 }
 
 export class Upstream {
-  static async start() {
+  /** `tls`: `{ key, cert }` in PEM; the base URL then says `https://localhost`. */
+  static async start(tls) {
     const upstream = new Upstream();
     upstream.waiting = [];
     upstream.arrived = [];
     upstream.script = null;
-    upstream.http = createServer(async (request, response) => {
+    const serve = async (request, response) => {
       let text = '';
       for await (const piece of request) text += piece;
       const answer = new Answer(request, response, text ? JSON.parse(text) : {});
@@ -54,9 +56,12 @@ export class Upstream {
       const taker = upstream.waiting.shift();
       if (taker) taker(answer);
       else upstream.arrived.push(answer);
-    });
+    };
+    upstream.http = tls ? createTlsServer(tls, serve) : createServer(serve);
+    upstream.http.on('tlsClientError', () => {});
     await new Promise((resolve) => upstream.http.listen(0, '127.0.0.1', resolve));
-    upstream.base = `http://127.0.0.1:${upstream.http.address().port}/v1`;
+    upstream.port = upstream.http.address().port;
+    upstream.base = tls ? `https://localhost:${upstream.port}/v1` : `http://127.0.0.1:${upstream.port}/v1`;
     return upstream;
   }
   /** The next request, as something to answer. */

@@ -5,7 +5,9 @@ const CRLF2 = Buffer.from('\r\n\r\n');
 
 /** One request on a connection of its own. `await exchange.head`, then read `events`, `body` or `ended`. */
 export class Exchange {
-  constructor(port, request) {
+  /** After `limit` bytes of the body, as they come on the wire, the connection is reset, and no byte more is seen. */
+  constructor(port, request, limit = Infinity) {
+    this.limit = limit;
     this.events = []; // { id, data, json }
     this.retries = []; // the values of `retry:` lines
     this.comments = [];
@@ -31,38 +33,58 @@ export class Exchange {
 
   #take(bytes) {
     this.raw = Buffer.concat([this.raw, bytes]);
-    if (!this.status) {
+    if (!this.headLength) {
       const at = this.raw.indexOf(CRLF2);
       if (at < 0) return;
-      const [line, ...fields] = this.raw.subarray(0, at).toString('latin1').split('\r\n');
-      this.version = line.slice(0, 8);
-      this.status = Number(line.slice(9, 12));
-      this.headers = {};
-      for (const field of fields) {
-        const name = field.slice(0, field.indexOf(':')).toLowerCase();
-        const value = field.slice(field.indexOf(':') + 1).trim();
-        this.headers[name] = name in this.headers ? `${this.headers[name]}, ${value}` : value;
-      }
-      this.rest = this.raw.subarray(at + 4);
-      this.resolveHead(this);
-    } else {
-      this.rest = Buffer.concat([this.rest, bytes]);
+      this.headLength = at + 4;
+      this.#head(this.raw.subarray(0, at).toString('latin1'));
     }
+    this.raw = this.raw.subarray(0, this.headLength + this.limit);
+    this.rest = this.raw.subarray(this.read ?? this.headLength);
     this.#body();
+    this.read = this.raw.length - this.rest.length;
     this.#tell();
+    if (this.raw.length < this.headLength + this.limit) return;
+    this.finish('cut');
+    this.socket.resetAndDestroy();
+  }
+
+  #head(text) {
+    const [line, ...fields] = text.split('\r\n');
+    this.version = line.slice(0, 8);
+    this.status = Number(line.slice(9, 12));
+    this.headers = {};
+    for (const field of fields) {
+      const name = field.slice(0, field.indexOf(':')).toLowerCase();
+      const value = field.slice(field.indexOf(':') + 1).trim();
+      this.headers[name] = name in this.headers ? `${this.headers[name]}, ${value}` : value;
+    }
+    this.resolveHead(this);
   }
 
   #body() {
     if (this.over) return;
     if (this.headers['transfer-encoding'] === 'chunked') {
+      // A chunk's bytes count as they come, as they do for a browser.
       for (;;) {
+        if (this.left > 0) {
+          const part = this.rest.subarray(0, this.left);
+          this.left -= part.length;
+          this.rest = this.rest.subarray(part.length);
+          this.#text(part);
+          if (this.left > 0) return;
+        }
+        if (this.left === 0) {
+          if (this.rest.length < 2) return;
+          this.rest = this.rest.subarray(2);
+          this.left = undefined;
+          if (this.last) return this.finish('complete');
+        }
         const at = this.rest.indexOf('\r\n');
         if (at < 0) return;
-        const size = parseInt(this.rest.subarray(0, at).toString('latin1'), 16);
-        if (this.rest.length < at + 2 + size + 2) return;
-        this.#text(this.rest.subarray(at + 2, at + 2 + size));
-        this.rest = this.rest.subarray(at + 2 + size + 2);
-        if (size === 0) return this.finish('complete');
+        this.left = parseInt(this.rest.subarray(0, at).toString('latin1'), 16);
+        this.last = this.left === 0;
+        this.rest = this.rest.subarray(at + 2);
       }
     }
     this.#text(this.rest);
@@ -139,13 +161,16 @@ export class Exchange {
 
 export const textOf = (events) => events.filter(({ type }) => type === 'chunk').map(({ message }) => message).join('');
 
-/** Sends a request and resolves with the exchange once its head has come. */
-export function open(port, path, { method = 'GET', headers = {}, version = '1.1', body } = {}) {
+/** Sends a request. */
+export function send(port, path, { method = 'GET', headers = {}, version = '1.1', body, limit } = {}) {
   const fields = { Host: `127.0.0.1:${port}`, ...headers };
   if (body !== undefined) fields['Content-Length'] = Buffer.byteLength(body);
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  return new Exchange(port, `${method} ${path} HTTP/${version}\r\n${lines.join('')}\r\n${body ?? ''}`).head;
+  return new Exchange(port, `${method} ${path} HTTP/${version}\r\n${lines.join('')}\r\n${body ?? ''}`, limit);
 }
+
+/** Sends a request and resolves with the exchange once its head has come. */
+export const open = (port, path, options) => send(port, path, options).head;
 
 /** Like `open`, but waits for the whole answer. */
 export async function ask(port, path, options) {
@@ -157,7 +182,8 @@ export async function ask(port, path, options) {
 }
 
 /** Listens to a channel over Server-Sent Events. */
-export const subscribe = (port, channel, { after, query = '', headers = {}, ...rest } = {}) =>
-  open(port, `/connection/sse?channel=${channel}${query}`, {
+export const listen = (port, channel, { after, query = '', headers = {}, ...rest } = {}) =>
+  send(port, `/connection/sse?channel=${channel}${query}`, {
     headers: { Accept: 'text/event-stream', ...(after === undefined ? {} : { 'Last-Event-ID': after }), ...headers }, ...rest,
   });
+export const subscribe = (port, channel, options) => listen(port, channel, options).head;
