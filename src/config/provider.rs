@@ -71,9 +71,7 @@ impl Providers {
             report.add(offline(root.header().clone()));
         }
         if sections.is_empty() && root.is_whole() {
-            let fix = "add [provider.openai] with its api_key, set OPENAI_API_KEY, or add \
-                       [provider.echo] to try it offline";
-            root.mistake(root.header().clone(), "no provider is configured", fix);
+            report.add(silent(root.header().clone()));
         }
         let proxies = Proxies::of(environment, report);
         let shared = Shared {
@@ -396,6 +394,13 @@ fn bad_field(name: &str) -> Option<(String, &'static str)> {
             "remove it",
         )
     })
+}
+
+fn silent(place: Place) -> Finding {
+    let problem = "no provider is configured: nobody answers chats, only publishing works";
+    let fix = "add [provider.openai] with its api_key, set OPENAI_API_KEY, or add [provider.echo] \
+               to try it offline";
+    Finding::warning(place, problem, fix)
 }
 
 fn offline(place: Place) -> Finding {
