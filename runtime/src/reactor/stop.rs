@@ -68,6 +68,8 @@ impl<S: Sys> Reactor<S> {
             Stop::Draining { until } => {
                 if until <= self.now || (self.runs.len() == 0 && !self.has_readers_of_finished()) {
                     self.begin_closing();
+                    // With no connection left nothing would wake the loop before `CLOSE` is over.
+                    return self.go_on();
                 }
                 true
             }
