@@ -25,7 +25,10 @@ impl Service for Echo {
     fn call(&mut self, request: &Request, body: &[u8], _cx: &mut ServiceCx<'_>) -> Reply {
         Reply::Response(match request.method {
             Method::Connect => Response::text(501, "CONNECT is not implemented\n"),
-            _ => Response { body: body.to_vec(), ..Response::empty(200) },
+            _ => Response {
+                body: body.to_vec(),
+                ..Response::empty(200)
+            },
         })
     }
 
@@ -35,17 +38,27 @@ impl Service for Echo {
 }
 
 fn main() -> io::Result<()> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9002".into());
+    let addr = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:9002".into());
     let addr = ListenAddr::Tcp(addr.parse().map_err(io::Error::other)?);
     let limits = Limits {
-        http: http1::Limits { body_bytes: BODY_BYTES, ..http1::Limits::default() },
+        http: http1::Limits {
+            body_bytes: BODY_BYTES,
+            ..http1::Limits::default()
+        },
         ..Limits::default()
     };
     let mut sys = MioSys::new()?;
     sys.catch_signals()?;
     let routing = Arc::new(Routing::default());
-    let mut reactor =
-        Reactor::new(sys, Box::new(Echo), routing, limits, ChannelLimits::default());
+    let mut reactor = Reactor::new(
+        sys,
+        Box::new(Echo),
+        routing,
+        limits,
+        ChannelLimits::default(),
+    );
     if let ListenAddr::Tcp(addr) = reactor.listen(&addr, None)? {
         println!("listening on {addr}");
     }

@@ -36,6 +36,7 @@ pub(crate) use near::nearest;
 pub use provider::Configured;
 use provider::Providers;
 pub use reload::Reloader;
+pub(crate) use reload::log_warnings;
 pub use report::{Finding, Place, Report, Severity};
 pub use server::{Auth, Server};
 pub(crate) use value::show_listen;
@@ -204,7 +205,7 @@ impl Config {
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
         let log = Log::read(root.section("log"), inputs.flags, keys, report);
         let sections = root.sections("provider");
-        let providers = Providers::read(sections, &mut root, inputs, keys, report);
+        let providers = Providers::read(sections, &root, inputs, keys, report);
         let sections = root.sections("model");
         let routing = model::read(sections, providers, &root, keys, report);
         root.finish(keys, report);

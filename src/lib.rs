@@ -11,12 +11,13 @@ pub use lmserver_proto as proto;
 pub use lmserver_runtime as runtime;
 
 pub mod api;
+mod assemble;
 mod cli;
 pub mod config;
 mod log;
 mod plugins;
 
-pub use plugins::Plugins;
+pub use plugins::{OpenTransport, Plugins};
 
 /// Carries out a command line; the first argument is the program's name.
 pub fn run(plugins: Plugins, args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use lmserver_runtime::plugin::provider::OpenProvider;
+use lmserver_runtime::plugin::transport::Transport;
+
+/// The constructor of a transport plugin.
+pub type OpenTransport = fn() -> Box<dyn Transport>;
 
 /// The plugins of a binary, by the names that the configuration and the routes use.
 ///
@@ -18,6 +22,7 @@ use lmserver_runtime::plugin::provider::OpenProvider;
 #[derive(Clone, Default)]
 pub struct Plugins {
     providers: BTreeMap<&'static str, OpenProvider>,
+    transports: BTreeMap<&'static str, OpenTransport>,
 }
 
 impl Plugins {
@@ -28,6 +33,10 @@ impl Plugins {
         plugins.provider("echo", lmserver_echo::open);
         #[cfg(feature = "openai")]
         plugins.provider("openai", lmserver_openai::open);
+        #[cfg(feature = "sse")]
+        plugins.transport("sse", || Box::new(lmserver_sse::Sse));
+        #[cfg(feature = "websocket")]
+        plugins.transport("websocket", || Box::new(lmserver_websocket::WebSocket));
         plugins
     }
 
@@ -39,6 +48,22 @@ impl Plugins {
     pub fn provider(&mut self, kind: &'static str, open: OpenProvider) {
         let former = self.providers.insert(kind, open);
         refuse_duplicate("provider", kind, former.is_some());
+    }
+
+    /// Adds a transport; it serves `/connection/NAME`.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of that name: the binary was put together wrongly.
+    pub fn transport(&mut self, name: &'static str, open: OpenTransport) {
+        let former = self.transports.insert(name, open);
+        refuse_duplicate("transport", name, former.is_some());
+    }
+
+    /// Opens all transports, by their names.
+    pub(crate) fn open_transports(&self) -> BTreeMap<Box<str>, Box<dyn Transport>> {
+        let open = |(name, open): (&&str, &OpenTransport)| ((*name).into(), open());
+        self.transports.iter().map(open).collect()
     }
 
     /// The constructor of a kind.
@@ -56,5 +81,32 @@ impl Plugins {
 fn refuse_duplicate(what: &str, name: &str, is_duplicate: bool) {
     if is_duplicate {
         panic!("{what} `{name}` is registered twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_has_its_line_in_the_table() {
+        let plugins = Plugins::builtin();
+        let kinds: Vec<_> = plugins.provider_kinds().collect();
+        let transports: Vec<_> = plugins.transports.keys().copied().collect();
+        assert_eq!(kinds.contains(&"echo"), cfg!(feature = "echo"));
+        assert_eq!(kinds.contains(&"openai"), cfg!(feature = "openai"));
+        assert_eq!(transports.contains(&"sse"), cfg!(feature = "sse"));
+        assert_eq!(
+            transports.contains(&"websocket"),
+            cfg!(feature = "websocket")
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "provider `twice` is registered twice")]
+    fn a_name_that_is_registered_twice_is_a_build_mistake() {
+        let mut plugins = Plugins::default();
+        plugins.provider("twice", |_, _| None);
+        plugins.provider("twice", |_, _| None);
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Providers {
 impl Providers {
     pub(super) fn read<'a>(
         mut sections: Vec<(String, Section<'a>)>,
-        root: &mut Section<'a>,
+        root: &Section<'a>,
         inputs: Inputs<'_>,
         keys: &mut Keys,
         report: &mut Report,

@@ -12,3 +12,4 @@ mod commands;
 mod example;
 mod precedence;
 mod program;
+mod serve;

@@ -1,7 +1,7 @@
 //! Runs the program with an environment and a folder of its own.
 
-use std::io::Read as _;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A program that is about to run.
@@ -41,6 +41,11 @@ impl Program {
         self
     }
 
+    /// The path of a file in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self, args: &[&str]) -> Done {
         let output = self.command.args(args).output().unwrap();
@@ -61,7 +66,8 @@ impl Program {
         Running {
             child,
             stdout: String::new(),
-            _directory: self.directory,
+            stderr: String::new(),
+            directory: self.directory,
         }
     }
 }
@@ -70,21 +76,44 @@ impl Program {
 pub(crate) struct Running {
     child: Child,
     stdout: String,
-    _directory: tempfile::TempDir,
+    stderr: String,
+    directory: tempfile::TempDir,
 }
 
 impl Running {
     /// Waits until the standard output holds `text`.
     pub(crate) fn wait_for_output(&mut self, text: &str) {
-        while !self.stdout.contains(text) {
-            let mut byte = [0];
-            let read = self.child.stdout.as_mut().unwrap().read(&mut byte).unwrap();
-            assert!(read > 0, "the output ended with {:?}", self.stdout);
-            self.stdout.push(char::from(byte[0]));
+        read_until(self.child.stdout.as_mut().unwrap(), &mut self.stdout, text);
+    }
+
+    /// Waits for the next line of the standard error that holds `text`.
+    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            read_until(self.child.stderr.as_mut().unwrap(), &mut line, "\n");
+            self.stderr += &line;
+            if line.contains(text) {
+                return line.trim_end().to_owned();
+            }
         }
     }
 
-    /// Sends a signal, `INT` or `HUP`.
+    /// Waits until it says where it listens.
+    pub(crate) fn wait_for_url(&mut self) -> String {
+        let line = self.wait_for_log("listening on ");
+        line.split_once("listening on ")
+            .unwrap()
+            .1
+            .trim_end_matches('"')
+            .to_owned()
+    }
+
+    /// Writes a file in its folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    /// Sends a signal: `INT`, `TERM` or `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill")
@@ -97,13 +126,13 @@ impl Running {
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Done {
         let mut stdout = std::mem::take(&mut self.stdout);
+        let mut stderr = std::mem::take(&mut self.stderr);
         self.child
             .stdout
             .as_mut()
             .unwrap()
             .read_to_string(&mut stdout)
             .unwrap();
-        let mut stderr = String::new();
         self.child
             .stderr
             .as_mut()
@@ -124,4 +153,16 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn read_until(from: &mut impl Read, into: &mut String, text: &str) {
+    let mut bytes = std::mem::take(into).into_bytes();
+    while !String::from_utf8_lossy(&bytes).contains(text) {
+        let mut byte = [0];
+        let read = from.read(&mut byte).unwrap();
+        let so_far = String::from_utf8_lossy(&bytes);
+        assert!(read > 0, "it ended without {text:?}:\n{so_far}");
+        bytes.push(byte[0]);
+    }
+    *into = String::from_utf8(bytes).unwrap();
 }
