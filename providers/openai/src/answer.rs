@@ -86,8 +86,9 @@ impl Answer {
             && let Some(start) = bytes.iter().position(|byte| !BLANK.contains(byte))
         {
             *has_begun = true;
-            bytes = bytes.get(start..).unwrap_or_default();
-            if let [b'{' | b'[', ..] = bytes {
+            let begun = bytes.get(start..).unwrap_or_default();
+            if let [b'{' | b'[', ..] = begun {
+                bytes = begun;
                 self.body = Body::Document(Vec::new());
             }
         }

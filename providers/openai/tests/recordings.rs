@@ -296,6 +296,12 @@ fn replay_all(folder: &Path, at_least: usize) {
         let whole = replay([response.as_slice()].into_iter());
         check(name, &whole, expected);
         assert_eq!(replay(response.chunks(1)), whole, "{name} byte by byte");
+        if response.len() <= SHORT {
+            for cut in 0..=response.len() {
+                let (one, two) = response.split_at(cut);
+                assert_eq!(replay([one, two].into_iter()), whole, "{name} cut at {cut}");
+            }
+        }
         for round in 0..8 {
             let pieces = random_pieces(response, name, round);
             assert_eq!(
@@ -307,6 +313,9 @@ fn replay_all(folder: &Path, at_least: usize) {
     }
     println!("{} cases in {}", cases.len(), folder.display());
 }
+
+/// The longest response that is cut at every place.
+const SHORT: usize = 2048;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
