@@ -6,7 +6,7 @@
 //!                                                  └─► Query ─► the engine ─► Answer ─┘
 //! ```
 //!
-//! A handler is a function from a request to an [`Outcome`]. It never touches a channel: it asks
+//! A handler is a function from a request to an `Outcome`. It never touches a channel: it asks
 //! the engine and says what to make of the answer. Errors are JSON, and carry the CORS fields
 //! too, so that a page can read what it did wrong.
 
@@ -180,6 +180,11 @@ fn ask(
         then(answer, cx).unwrap_or_else(|refusal| Reply::Response(refusal.response(Shape::Own)))
     };
     Reply::Ask(query, Box::new(then))
+}
+
+/// Whether a JSON text can only be an object. A struct would be read from an array too.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
 }
 
 fn respond(response: Response) -> Outcome {

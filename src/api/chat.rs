@@ -45,7 +45,7 @@ pub(super) fn post(
     let caller = auth.caller(request)?;
     let idempotency = idempotency(request, body, caller)?;
     refuse_if_busy(cx, idempotency.is_some())?;
-    accept::content(request)?;
+    accept::content(request, body)?;
     let question = question::read(body)?;
     let plan = cx
         .routing

@@ -21,8 +21,8 @@ use serde_json::value::RawValue;
 
 use super::auth::Auth;
 use super::connection::check_name;
-use super::refusal::Refusal;
-use super::{Outcome, ask, chat};
+use super::refusal::{Refusal, clip};
+use super::{Outcome, ask, chat, is_object};
 
 /// Publishes. Other keys of the body are ignored.
 pub(super) fn publish(auth: &Auth, open_channels: bool, request: &Request, body: &[u8]) -> Outcome {
@@ -48,12 +48,13 @@ struct Mistake {
 }
 
 fn read(body: &[u8], open_channels: bool) -> Result<Query, Mistake> {
-    let Publication { channel, data } = serde_json::from_slice(body).map_err(|error| {
-        let right = r#"send {"channel":"news","data":{"text":"hi"}}"#;
-        Mistake::new(BAD_REQUEST, format!("bad request: {error}; {right}"))
-    })?;
-    check_name(&channel)
-        .map_err(|mistake| Mistake::new(BAD_REQUEST, format!("bad request: {mistake}")))?;
+    let bad = |why: &str| Mistake::new(BAD_REQUEST, format!("bad request: {}", clip(why)));
+    if !is_object(body) {
+        return Err(bad(r#"send {"channel":"news","data":{"text":"hi"}}"#));
+    }
+    let Publication { channel, data } =
+        serde_json::from_slice(body).map_err(|error| bad(&error.to_string()))?;
+    check_name(&channel).map_err(|mistake| bad(&mistake))?;
     if channel.starts_with(chat::PREFIX) {
         let message = "permission denied: channels named chat:… are written by the server alone";
         return Err(Mistake::new(PERMISSION_DENIED, message));

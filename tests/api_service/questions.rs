@@ -285,6 +285,33 @@ fn a_wrong_body_is_400_and_says_what_is_wrong() {
 }
 
 #[test]
+fn a_body_cut_short_is_400_and_an_endless_one_is_not_repeated() {
+    let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"é"}]}],"seed":1}"#;
+    for end in 0..body.len() {
+        let got = Setup::default()
+            .start()
+            .send("POST /api/chat", &[], &body.as_bytes()[..end]);
+        let Got::Response(response) = got else {
+            panic!("a session")
+        };
+        error(&response, 400, "invalid_request");
+    }
+    let long = "x".repeat(10_000);
+    for body in [
+        format!("\"{long}\""),
+        format!(r#"{{"{long}":1}}"#),
+        format!(r#"{{"message":"hi","model":"{long}"}}"#),
+        format!(r#"{{"message":"hi","{long}":1,"{long}":1}}"#),
+    ] {
+        let response = Setup::default()
+            .start()
+            .response("POST /api/chat", &[], &body);
+        let message = error(&response, 400, "invalid_request");
+        assert!(message.len() < 500, "{} bytes", message.len());
+    }
+}
+
+#[test]
 fn bytes_that_are_not_utf_8_are_400() {
     for body in [
         &b"{\"message\":\"\xff\"}"[..],

@@ -8,7 +8,12 @@ use lmserver_runtime::plugin::transport::Transport;
 use crate::api::refusal::{Code, Refusal, clip};
 
 /// Refuses content that is not JSON. Without `Content-Type` it is taken for it.
-pub(super) fn content(request: &Request) -> Result<(), Refusal> {
+pub(super) fn content(request: &Request, body: &[u8]) -> Result<(), Refusal> {
+    let is_framed = |name| request.fields.get_bytes(name).is_some();
+    if body.is_empty() && !is_framed("content-length") && !is_framed("transfer-encoding") {
+        let message = "the body is missing: send it with Content-Length or in chunks";
+        return Err(Refusal::invalid(message).with_status(411));
+    }
     let coding = request
         .fields
         .get_bytes("content-encoding")
@@ -145,17 +150,25 @@ mod tests {
             (&[""], false),
             (&["application/json", "application/json"], false),
         ] {
-            let verdict = content(&request("Content-Type", values));
+            let verdict = content(&request("Content-Type", values), b"{}");
             assert_eq!(verdict.is_ok(), want, "{values:?}");
             assert!(verdict.is_ok() || verdict.unwrap_err().status == 415);
         }
-        assert!(content(&request("Content-Encoding", &["identity"])).is_ok());
+        assert!(content(&request("Content-Encoding", &["identity"]), b"{}").is_ok());
         assert_eq!(
-            content(&request("Content-Encoding", &["gzip"]))
+            content(&request("Content-Encoding", &["gzip"]), b"{}")
                 .unwrap_err()
                 .status,
             415
         );
+    }
+
+    #[test]
+    fn a_body_without_a_length_is_missing() {
+        let missing = content(&request("Accept", &[]), b"");
+        assert_eq!(missing.unwrap_err().status, 411);
+        assert!(content(&request("Content-Length", &["0"]), b"").is_ok());
+        assert!(content(&request("Transfer-Encoding", &["chunked"]), b"").is_ok());
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl Object {
             } else {
                 "no valid JSON"
             };
-            Refusal::invalid(format!("the body is {what}: {error}; {EXAMPLE}"))
+            let error = error.to_string();
+            Refusal::invalid(format!("the body is {what}: {}; {EXAMPLE}", clip(&error)))
         })?;
         Ok(Self {
             entries,

@@ -21,6 +21,9 @@ pub(super) fn read(body: &[u8]) -> Result<Question, Refusal> {
     object.only(&KEYS)?;
     let messages = conversation(&mut object)?;
     let model = object.text("model")?;
+    if model.as_ref().is_some_and(|name| name.len() > MODEL_MAX) {
+        return Err(object.wrong("model", &format!("at most {MODEL_MAX} bytes long")));
+    }
     let request = ChatRequest {
         messages,
         system: object.string("system")?,
@@ -255,6 +258,9 @@ const KEYS: [&str; 16] = [
     "metadata",
     "extra",
 ];
+
+/// Bytes of a model's name; it is part of events and of error messages.
+const MODEL_MAX: usize = 256;
 
 /// All keys of a message.
 const MESSAGE_KEYS: [&str; 5] = ["role", "content", "name", "tool_calls", "tool_call_id"];
