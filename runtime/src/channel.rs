@@ -215,10 +215,14 @@ impl Channel {
         let newest = self.log.last_offset();
         let logs = 1 + self.views.iter().flatten().count();
         let bounded = self.log.offset_within_last(max_bytes / 2 / logs);
-        let keep = (newest.saturating_sub(history_size) + 1).max(bounded).min(newest);
+        let keep = (newest.saturating_sub(history_size) + 1)
+            .max(bounded)
+            .min(newest);
         self.log.trim_before(keep);
         for view in self.views.iter_mut().flatten() {
-            let lag = view.log.offset_within_last(LAG_BYTES.min(max_bytes / 2 / logs));
+            let lag = view
+                .log
+                .offset_within_last(LAG_BYTES.min(max_bytes / 2 / logs));
             view.log.trim_before(keep.min(lag));
         }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::arena::Arena;
 use crate::channel::registry::Registry;
-use crate::conn::{Conn, Flags};
+use crate::conn::{Conn, Flags, Role};
 use crate::effect::Effect;
 use crate::ids::{ChannelId, ConnId, RunId};
 use crate::limits::{ChannelLimits, Limits};
@@ -181,7 +181,8 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn wait(&mut self) -> io::Result<()> {
-        let until = if self.work.is_empty() && self.agenda.is_empty() {
+        let idle = self.work.is_empty() && self.agenda.is_empty() && !self.channels.is_dirty();
+        let until = if idle {
             [
                 self.timers.next(),
                 self.channels.deadline(),
@@ -356,6 +357,9 @@ impl<S: Sys> Reactor<S> {
         }
         if let Some(owner) = self.by_sock.get_mut(conn.sock.0 as usize) {
             *owner = None;
+        }
+        if matches!(conn.role, Role::Session(_)) {
+            self.metrics.sessions -= 1;
         }
         self.pool.remove(id);
         self.sys.close(conn.sock);

@@ -150,7 +150,7 @@ impl Registry {
     pub(crate) fn publish(
         &mut self,
         name: &str,
-        epoch: Epoch,
+        epoch: impl FnOnce() -> Epoch,
         data: Box<[u8]>,
         now: Moment,
     ) -> PublishOutcome {
@@ -163,7 +163,7 @@ impl Registry {
         }
         let id = match self.names.get(name).copied() {
             Some(id) => id,
-            None if self.make_room(now) => self.insert(name, epoch, Life::Open, now),
+            None if self.make_room(now) => self.insert(name, epoch(), Life::Open, now),
             None => return PublishOutcome::Overloaded,
         };
         let Some(channel) = self
@@ -260,9 +260,18 @@ impl Registry {
         }
     }
 
+    /// Has a channel grown since [`take_dirty`](Self::take_dirty)?
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// After delivery: open channels forget what is beyond their history.
     pub(crate) fn trim(&mut self, id: ChannelId) {
-        let ChannelLimits { history_size, max_channel_bytes, .. } = self.limits;
+        let ChannelLimits {
+            history_size,
+            max_channel_bytes,
+            ..
+        } = self.limits;
         if let Some(channel) = self
             .channels
             .get_mut(id)

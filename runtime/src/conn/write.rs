@@ -72,16 +72,23 @@ fn step<S: Sys>(
         .cursor
         .as_ref()
         .and_then(|cursor| channels.get(cursor.channel));
+    if channel.is_none() && conn.cursor.is_some() {
+        // The channel was forgotten while this subscriber was still reading it.
+        return Ok(Step::Stop(Flushed::Lagged));
+    }
     let (mut log, mut ended) = (&[][..], false);
     if let (Some(channel), Some(cursor)) = (channel, &conn.cursor) {
         match channel.pending(cursor) {
+            // Before its own bytes, and before the end, only the rest of the event goes out.
             Pending::Bytes(bytes)
-                if conn.flags.has(Flags::MID_EVENT) && !conn.outbox.is_empty() =>
+                if conn.flags.has(Flags::MID_EVENT)
+                    && (!conn.outbox.is_empty() || conn.flags.has(Flags::CLOSING)) =>
             {
                 let rest =
                     usize::try_from(channel.event_end(cursor) - cursor.at).unwrap_or(usize::MAX);
                 log = bytes.get(..rest).unwrap_or(bytes);
             }
+            _ if conn.flags.has(Flags::CLOSING) => {}
             Pending::Bytes(bytes) => log = bytes,
             Pending::Idle => {}
             Pending::Ended => ended = true,

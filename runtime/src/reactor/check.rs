@@ -25,7 +25,11 @@ impl<S: Sys> Reactor<S> {
                     return Err(format!("{id:?} serves a run that does not know it"));
                 }
             }
-            cursors += usize::from(conn.cursor.is_some());
+            // A channel may be forgotten before its last reader notices.
+            let cursor = conn
+                .cursor
+                .filter(|cursor| self.channels.get(cursor.channel).is_some());
+            cursors += usize::from(cursor.is_some());
         }
         let mut subscribers = 0;
         for (channel, view, slot, conn) in self.channels.subscribers() {

@@ -175,7 +175,7 @@ impl<S: Sys> Reactor<S> {
     ) {
         self.unsubscribe(id);
         let busy = self.stop.is_draining() || self.clients > self.limits.connections;
-        let create = may_create.then(|| self.draw_epoch());
+        let create = may_create.then(|| draw_epoch(&mut self.sys));
         let (placement, cursor) = self
             .channels
             .place(id, channel, after, encoding, create, busy, self.now);
@@ -346,12 +346,13 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn date(&self) -> String {
         imf_fixdate(self.sys.unix_time().as_secs())
     }
+}
 
-    pub(super) fn draw_epoch(&mut self) -> Epoch {
-        let mut random = [0; 6];
-        self.sys.random(&mut random);
-        Epoch::from_random(random)
-    }
+/// Draws the mark of a new channel's incarnation.
+pub(super) fn draw_epoch<S: Sys>(sys: &mut S) -> Epoch {
+    let mut random = [0; 6];
+    sys.random(&mut random);
+    Epoch::from_random(random)
 }
 
 /// Is something for this client unsent, of its own or of its channel?

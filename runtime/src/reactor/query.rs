@@ -1,6 +1,7 @@
 //! What the service asks the engine: chats, states, cancels, publications.
 
 use super::Reactor;
+use super::client::draw_epoch;
 use crate::channel::registry::{Created, PublishOutcome, Registry};
 use crate::channel::{Life, Placement, Published};
 use crate::effect::Effect;
@@ -70,8 +71,10 @@ impl<S: Sys> Reactor<S> {
                 Err(absent) => absent,
             },
             Query::Publish { channel, data } => {
-                let epoch = self.draw_epoch();
-                match self.channels.publish(&channel, epoch, data, self.now) {
+                let Self {
+                    channels, sys, now, ..
+                } = self;
+                match channels.publish(&channel, || draw_epoch(sys), data, *now) {
                     PublishOutcome::Published(published) => {
                         self.metrics.events += 1;
                         Outcome::Published(published)
@@ -88,7 +91,7 @@ impl<S: Sys> Reactor<S> {
         if self.stop.is_draining() {
             return Outcome::Draining;
         }
-        let epoch = self.draw_epoch();
+        let epoch = draw_epoch(&mut self.sys);
         let Submission {
             channel: name,
             model,

@@ -40,7 +40,12 @@ impl<S: Sys> Reactor<S> {
         let key = PoolKey::new(&upstream.endpoint, &target.instance);
         attempt.since = self.now;
         attempt.reused = false;
-        if let Some(conn) = self.pool.take(&key).filter(|_| may_reuse) {
+        let kept = if may_reuse {
+            self.pool.take(&key)
+        } else {
+            None
+        };
+        if let Some(conn) = kept {
             attempt.reused = true;
             attempt.conn = Some(conn);
             self.metrics.upstream_reuses += 1;

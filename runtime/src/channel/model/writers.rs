@@ -164,7 +164,7 @@ impl World {
         let before = self.registry.total_bytes();
         let outcome = self
             .registry
-            .publish(&self.names[name].0, epoch, data, self.now);
+            .publish(&self.names[name].0, || epoch, data, self.now);
         let created = self.held(name).is_none();
         self.reconcile(before > self.limits.max_total_bytes);
         let position = match outcome {
