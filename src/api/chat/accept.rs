@@ -32,7 +32,7 @@ pub(super) fn content(request: &Request, body: &[u8]) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!(
-        "Content-Type is {:?}: send JSON as application/json",
+        "Content-Type is {:?}: send JSON as application/json (curl: -H 'Content-Type: application/json')",
         clip(&value)
     );
     Err(unsupported(&message).with_field("Accept", "application/json"))
@@ -100,14 +100,16 @@ fn wants_stream(request: &Request) -> bool {
 
 /// A weight (RFC 9110 §12.4.2) in thousandths; what is none weighs nothing.
 fn thousandths(weight: &str) -> u16 {
-    let weight = weight
-        .parse::<f32>()
-        .ok()
-        .filter(|weight| (0.0..=1.0).contains(weight));
-    (0..=1000)
-        .rev()
-        .find(|n| f32::from(*n) <= weight.unwrap_or_default() * 1000.0)
-        .unwrap_or(0)
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return 0;
+    }
+    let fraction = format!("{fraction:0<3}");
+    match (whole, fraction.get(..3).map(str::parse)) {
+        ("0", Some(Ok(thousandths))) => thousandths,
+        ("1", Some(Ok(0))) => 1000,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +190,11 @@ mod tests {
             (&["application/json;q=0.9, text/event-stream"], true),
             (&["text/event-stream;q=0.8, application/json"], false),
             (&["application/json;q=0.5", "text/event-stream;q=0.6"], true),
+            (&["text/event-stream;q=0.0004"], false),
+            (&["text/event-stream;q=1.000"], true),
+            (&["text/event-stream;q=1.001"], false),
+            (&["text/event-stream;q=0.+5"], false),
+            (&["text/event-stream;q="], false),
             (&["text/event-stream;q=2"], false),
             (&["text/event-stream;q=x"], false),
             (&["xtext/event-stream"], false),
