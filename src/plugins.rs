@@ -28,6 +28,15 @@ pub struct Plugins {
 impl Plugins {
     /// All plugins that this binary was built with.
     pub fn builtin() -> Self {
+        #[cfg_attr(
+            not(any(
+                feature = "echo",
+                feature = "openai",
+                feature = "sse",
+                feature = "websocket"
+            )),
+            expect(unused_mut, reason = "a binary without plugins has an empty table")
+        )]
         let mut plugins = Self::default();
         #[cfg(feature = "echo")]
         plugins.provider("echo", lmserver_echo::open);

@@ -30,7 +30,8 @@ pub(super) fn run(plugins: &Plugins, flags: &Flags) -> ExitCode {
     crate::log::start(config.log);
     introduce(&config);
     log_warnings(&warnings);
-    match serve(config, plugins, Reloader::new(inputs)) {
+    let reloader = Reloader::new(inputs, &config);
+    match serve(config, plugins, reloader) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             log::error!("{problem}");

@@ -309,10 +309,13 @@ fn trust_in(path: &Path) -> Result<Trust, String> {
 }
 
 fn unknown_kind(kind: &str, section: &Section<'_>, plugins: &Plugins) -> (String, String) {
-    let built = plugins.provider_kinds().collect::<Vec<_>>().join(", ");
+    let mut built = plugins.provider_kinds().collect::<Vec<_>>().join(", ");
+    if built.is_empty() {
+        built = "none".to_owned();
+    }
     if CONTRACT_KINDS.contains(&kind) {
         let problem = format!("kind `{kind}` is not built into this lmserver");
-        return (problem, format!("use one of the kinds that are: {built}"));
+        return (problem, format!("use a kind that is: {built}"));
     }
     if section.has("kind") {
         let near = super::nearest(kind, plugins.provider_kinds());

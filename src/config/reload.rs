@@ -1,26 +1,39 @@
 //! Reading the configuration again: a whole new one, or a report; never half.
 
+use lmserver_runtime::limits::{ChannelLimits, Limits};
+use lmserver_runtime::sys::ListenAddr;
+
 use super::environment::Environment;
 use super::report::Report;
-use super::{Config, Flags, Inputs};
+use super::{Auth, Config, Flags, Inputs, Log};
 use crate::plugins::Plugins;
 
 /// Reads the configuration again from where it was read at the start.
-#[derive(Clone)]
 pub struct Reloader {
     flags: Flags,
     environment: Environment,
     plugins: Plugins,
+    fixed: Fixed,
+}
+
+/// What a reload does not change: it holds from one start to the next.
+struct Fixed {
+    server: (ListenAddr, Option<Vec<String>>, bool),
+    auth: Auth,
+    limits: Limits,
+    channels: (ChannelLimits, bool),
+    log: Log,
 }
 
 impl Reloader {
-    /// Remembers where the configuration comes from. The environment is that of the start: a
-    /// process cannot be given another one.
-    pub fn new(inputs: Inputs<'_>) -> Self {
+    /// Remembers where `started` came from. The environment is that of the start: a process
+    /// cannot be given another one.
+    pub fn new(inputs: Inputs<'_>, started: &Config) -> Self {
         Self {
             flags: inputs.flags.clone(),
             environment: inputs.environment.clone(),
             plugins: inputs.plugins.clone(),
+            fixed: Fixed::of(started),
         }
     }
 
@@ -30,6 +43,7 @@ impl Reloader {
             flags,
             environment,
             plugins,
+            ..
         } = self;
         match Config::load(Inputs {
             flags,
@@ -38,6 +52,9 @@ impl Reloader {
         }) {
             Ok((config, report)) => {
                 log_warnings(&report);
+                for section in self.fixed.changed_in(&Fixed::of(&config)) {
+                    log::warn!("[{section}] has changed: that takes effect at the next start");
+                }
                 log::info!("configuration read again: {}", config.summary());
                 Some(config)
             }
@@ -50,6 +67,38 @@ impl Reloader {
                 None
             }
         }
+    }
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        let server = &config.server;
+        Self {
+            server: (
+                server.listen.clone(),
+                server.allowed_origins.clone(),
+                server.page,
+            ),
+            auth: config.auth.clone(),
+            limits: config.limits.clone(),
+            channels: (config.channels.clone(), config.open_channels),
+            log: config.log,
+        }
+    }
+
+    /// The sections that differ.
+    fn changed_in(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let sections = [
+            ("server", self.server == other.server),
+            ("auth", self.auth == other.auth),
+            ("limits", self.limits == other.limits),
+            ("channels", self.channels == other.channels),
+            ("log", self.log == other.log),
+        ];
+        sections
+            .into_iter()
+            .filter(|(_, is_same)| !is_same)
+            .map(|(name, _)| name)
     }
 }
 

@@ -142,3 +142,40 @@ fn a_file_that_is_no_text_or_too_nested_is_refused() {
         assert!(done.stderr.contains(want), "{}", done.stderr);
     }
 }
+
+#[test]
+fn a_certificate_that_is_none_or_has_another_key_is_reported() {
+    let make = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (one, other) = (make(), make());
+    let (cert, key) = (one.cert.pem(), one.signing_key.serialize_pem());
+    for (cert, key, want) in [
+        (cert.as_str(), key.as_str(), None),
+        (&cert, &other.signing_key.serialize_pem(), Some("`tls`: ")),
+        (
+            &cert,
+            &cert,
+            Some("`tls`: no private key in PEM form found"),
+        ),
+        (
+            "hello",
+            &key,
+            Some("`tls`: no certificate in PEM form found"),
+        ),
+    ] {
+        let text = "[provider.echo]\n[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }\n";
+        let program = Program::new().file("cert.pem", cert).file("key.pem", key);
+        let done = program.file("lmserver.toml", text).run(&["check"]);
+        assert_eq!(
+            done.code,
+            if want.is_some() { 2 } else { 0 },
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains(want.unwrap_or("")), "{}", done.stderr);
+        assert!(
+            want.is_some() || done.stdout.contains("(TLS)"),
+            "{}",
+            done.stdout
+        );
+    }
+}
