@@ -1,11 +1,12 @@
 //! Whom TLS trusts, and whom it shows itself to. The only module that configures rustls.
 
 use std::fmt;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 /// The certificate authorities a client trusts, with its store of sessions to resume.
 ///
@@ -30,6 +31,9 @@ pub enum TlsError {
     /// The text is not PEM.
     #[error("not PEM: {0}")]
     Pem(rustls::pki_types::pem::Error),
+    /// The peer's name can stand in no certificate.
+    #[error("the host is neither a name nor an address")]
+    NoName,
     /// rustls finds fault with them.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
@@ -57,6 +61,22 @@ impl Trust {
             roots.add(certificate)?;
         }
         Self::new(roots)
+    }
+
+    /// Puts TLS on a blocking socket, for programs without a reactor. The handshake takes place
+    /// with the first write.
+    ///
+    /// # Errors
+    ///
+    /// A host that is neither a name nor an address.
+    pub fn over<T: Read + Write>(
+        &self,
+        socket: T,
+        host: &str,
+    ) -> Result<impl Read + Write + use<T>, TlsError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::NoName)?;
+        let client = ClientConnection::new(Arc::clone(&self.0), name)?;
+        Ok(StreamOwned::new(client, socket))
     }
 
     fn new(roots: RootCertStore) -> Result<Self, TlsError> {

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 use lmserver_runtime::plugin::provider::{BaseUrl, Endpoint, Secret};
 use lmserver_runtime::sys::ListenAddr;
+use lmserver_runtime::tls::Trust;
 
 use super::{FAILURE, Question, USAGE, report};
 use crate::config::{Config, Environment, Flags, Inputs};
@@ -86,7 +87,8 @@ fn server(inputs: Inputs<'_>, url: Option<&str>) -> Result<Server, String> {
     let interrupted = interruptible();
     if let Some(url) = url {
         // The configured key is this configuration's server's alone: it is not sent elsewhere.
-        let at = at_url(url).map_err(|problem| format!("lmserver: --server: {problem}\n"))?;
+        let at = at_url(url, inputs.environment)
+            .map_err(|problem| format!("lmserver: --server: {problem}\n"))?;
         return Ok(Server {
             at,
             key,
@@ -95,10 +97,9 @@ fn server(inputs: Inputs<'_>, url: Option<&str>) -> Result<Server, String> {
     }
     let (config, _) = Config::load(inputs).map_err(|findings| super::check::failure(&findings))?;
     if config.server.tls.is_some() {
-        let problem = "the configured server speaks HTTPS, `ask` speaks HTTP";
-        return Err(format!(
-            "lmserver: {problem}: name an http:// address of it with --server\n"
-        ));
+        let problem = "the configured server speaks HTTPS";
+        let fix = "name it as its certificate does, with --server https://NAME";
+        return Err(format!("lmserver: {problem}: {fix}\n"));
     }
     let key = key.or_else(|| config.auth.api_keys.first().cloned());
     let at = match config.server.listen {
@@ -124,15 +125,24 @@ fn server(inputs: Inputs<'_>, url: Option<&str>) -> Result<Server, String> {
     })
 }
 
-fn at_url(url: &str) -> Result<At, String> {
+fn at_url(url: &str, environment: &Environment) -> Result<At, String> {
     if let Some(path) = url.strip_prefix("unix:") {
         return Ok(At::Unix(path.into()));
     }
     let base = BaseUrl::parse(url).map_err(|error| format!("{url:?}: {error}"))?;
-    if base.endpoint.tls {
-        return Err("`ask` speaks HTTP, not HTTPS: name an http:// address of the server".into());
+    if !base.endpoint.tls {
+        return Ok(At::Tcp(base));
     }
-    Ok(At::Tcp(base))
+    let trust = match environment.get("SSL_CERT_FILE") {
+        Some(path) => std::fs::read(path)
+            .map_err(|error| format!("SSL_CERT_FILE: {path}: {error}"))
+            .and_then(|pem| {
+                let trust = Trust::with_authorities(&pem);
+                trust.map_err(|error| format!("SSL_CERT_FILE: {path}: {error}"))
+            }),
+        None => Trust::public().map_err(|error| error.to_string()),
+    };
+    Ok(At::Tls(base, trust?))
 }
 
 /// A server that listens on all addresses is reached on the loopback one.

@@ -27,6 +27,7 @@ Environment:
   HOST, PORT             listen address and port [default: 127.0.0.1, 8080]
   LMSERVER_CONFIG        path of the configuration
   LMSERVER_API_KEY       (ask) the API key of the server
+  SSL_CERT_FILE          (ask) certificates to trust beside the built-in ones
   HTTPS_PROXY, NO_PROXY  proxy to the providers, and hosts that do without
 
 A flag wins over the environment, the environment over the file, the file over

@@ -211,21 +211,76 @@ fn a_server_that_does_not_run_is_said() {
 
 #[test]
 fn a_url_that_ask_cannot_speak_to_is_a_usage_mistake() {
-    for (url, want) in [
-        (
-            "https://h",
-            "`ask` speaks HTTP, not HTTPS: name an http:// address of the server",
-        ),
+    for (url, certificates, want) in [
         (
             "h:80",
+            "",
             "\"h:80\": a base URL looks like https://host[:port][/path]",
         ),
+        (
+            "https://h",
+            "nowhere.pem",
+            "SSL_CERT_FILE: nowhere.pem: No such file or directory",
+        ),
+        (
+            "https://h",
+            "none.pem",
+            "SSL_CERT_FILE: none.pem: no certificate in PEM form found",
+        ),
     ] {
-        let done = Program::new().run(&["ask", "--server", url, "hi"]);
-        assert_eq!(
-            (done.code, done.stderr),
-            (2, format!("lmserver: --server: {want}\n"))
+        let program = Program::new()
+            .file("none.pem", "")
+            .set("SSL_CERT_FILE", certificates);
+        let done = program.run(&["ask", "--server", url, "hi"]);
+        assert_eq!(done.code, 2);
+        assert!(
+            done.stderr
+                .starts_with(&format!("lmserver: --server: {want}")),
+            "{}",
+            done.stderr
         );
+    }
+}
+
+#[test]
+fn a_server_behind_tls_is_asked_if_its_certificate_is_good() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+    let server = Program::new()
+        .file("cert.pem", &cert)
+        .file("key.pem", &key)
+        .file(
+            "lmserver.toml",
+            "[provider.echo]\n[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }\n",
+        );
+    let mut server = server.start(&["--listen", "127.0.0.1:0"]);
+    let url = server.wait_for_url();
+    let named = url.replace("127.0.0.1", "localhost");
+    for (url, trusted, want) in [
+        (&named, true, Ok("hi\n")),
+        (
+            &named,
+            false,
+            Err("invalid peer certificate: UnknownIssuer"),
+        ),
+        (
+            &url,
+            true,
+            Err("invalid peer certificate: certificate not valid for name"),
+        ),
+    ] {
+        let program = Program::new().file("ca.pem", &cert);
+        let program = if trusted {
+            program.set("SSL_CERT_FILE", "ca.pem")
+        } else {
+            program
+        };
+        let done = program.run(&["ask", "--server", url, "hi"]);
+        match want {
+            Ok(text) => assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (text, "")),
+            Err(text) => assert!(done.stderr.contains(text), "{}", done.stderr),
+        }
+        assert_eq!(done.code, i32::from(want.is_err()));
     }
 }
 

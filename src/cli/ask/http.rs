@@ -8,7 +8,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use lmserver_proto::http1::client::{Exchange, ResponseEvent, ResponseHead, write
 use lmserver_proto::http1::{self, Limits, Method};
 use lmserver_proto::sse;
 use lmserver_runtime::plugin::provider::{BaseUrl, Secret};
+use lmserver_runtime::tls::Trust;
 
 /// A server, and how one shows oneself to it.
 pub(super) struct Server {
@@ -29,6 +30,7 @@ pub(super) struct Server {
 /// Where a server listens.
 pub(super) enum At {
     Tcp(BaseUrl),
+    Tls(BaseUrl, Trust),
     Unix(PathBuf),
 }
 
@@ -68,8 +70,7 @@ pub(super) enum Failure {
 }
 
 trait Socket: Read + Write {}
-impl Socket for TcpStream {}
-impl Socket for UnixStream {}
+impl<T: Read + Write> Socket for T {}
 
 impl Server {
     /// Sends a request and waits for the head of its answer.
@@ -82,15 +83,15 @@ impl Server {
     ) -> Result<Answer, Failure> {
         let mut socket = self.connect()?;
         let (host, target) = match &self.at {
-            At::Tcp(base) => (base.host_field(), format!("{}{target}", base.path)),
+            At::Tcp(base) | At::Tls(base, _) => {
+                (base.host_field(), format!("{}{target}", base.path))
+            }
             At::Unix(_) => ("localhost".to_owned(), target.to_owned()),
         };
         let mut request = Vec::new();
         let fields = fields.iter().copied().chain([("Connection", "close")]);
         write_request(&mut request, method, &target, &host, fields, body);
-        socket
-            .write_all(&request)
-            .map_err(|error| Failure::Cut(error.to_string()))?;
+        self.write_all(&mut *socket, &request)?;
         let mut exchange = Exchange::new(method);
         let mut quiet = 0;
         loop {
@@ -111,27 +112,54 @@ impl Server {
         }
     }
 
+    /// Writes the request; with TLS a write may pause for the handshake.
+    fn write_all(&self, socket: &mut dyn Socket, mut rest: &[u8]) -> Result<(), Failure> {
+        let mut quiet = 0;
+        while !rest.is_empty() {
+            match socket.write(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if is_pause(error.kind()) => glance(&self.interrupted, &mut quiet)?,
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    // What rustls says of a certificate or of a peer that speaks no TLS.
+                    let at = self.at.to_string();
+                    return Err(Failure::Unreachable {
+                        at,
+                        error: error.to_string(),
+                    });
+                }
+                Err(error) => return Err(Failure::Cut(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether Ctrl-C was pressed.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 
     fn connect(&self) -> Result<Box<dyn Socket>, Failure> {
-        let connected = match &self.at {
-            At::Unix(path) => UnixStream::connect(path).and_then(|socket| {
-                socket.set_read_timeout(Some(GLANCE))?;
-                Ok(Box::new(socket) as Box<dyn Socket>)
-            }),
-            At::Tcp(base) => tcp(base).and_then(|socket| {
-                socket.set_read_timeout(Some(GLANCE))?;
-                socket.set_nodelay(true)?;
-                Ok(Box::new(socket) as Box<dyn Socket>)
-            }),
+        let unreachable = |error: String| {
+            let at = self.at.to_string();
+            Failure::Unreachable { at, error }
         };
-        connected.map_err(|error| Failure::Unreachable {
-            at: self.at.to_string(),
-            error: error.to_string(),
-        })
+        match &self.at {
+            At::Unix(path) => {
+                let socket = unix(path).map_err(|error| unreachable(error.to_string()))?;
+                Ok(Box::new(socket))
+            }
+            At::Tcp(base) => {
+                let socket = tcp(base).map_err(|error| unreachable(error.to_string()))?;
+                Ok(Box::new(socket))
+            }
+            At::Tls(base, trust) => {
+                let socket = tcp(base).map_err(|error| unreachable(error.to_string()))?;
+                let socket = trust.over(socket, &base.endpoint.host);
+                Ok(Box::new(
+                    socket.map_err(|error| unreachable(error.to_string()))?,
+                ))
+            }
+        }
     }
 }
 
@@ -139,6 +167,7 @@ impl std::fmt::Display for At {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(base) => write!(f, "http://{}{}", base.host_field(), base.path),
+            Self::Tls(base, _) => write!(f, "https://{}{}", base.host_field(), base.path),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -204,19 +233,21 @@ fn receive(
             exchange.feed(buf.get(..read).unwrap_or_default());
             *quiet = 0;
         }
-        Err(error) if is_pause(error.kind()) => {
-            *quiet += 1;
-            if interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::Interrupted);
-            }
-            if GLANCE * *quiet > SILENCE {
-                return Err(Failure::Cut(format!(
-                    "nothing came for {} s",
-                    SILENCE.as_secs()
-                )));
-            }
-        }
+        Err(error) if is_pause(error.kind()) => glance(interrupted, quiet)?,
         Err(error) => return Err(Failure::Cut(error.to_string())),
+    }
+    Ok(())
+}
+
+/// A pause in which nothing came: looks for Ctrl-C, and counts them.
+fn glance(interrupted: &AtomicBool, quiet: &mut u32) -> Result<(), Failure> {
+    *quiet += 1;
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
+    }
+    if GLANCE * *quiet > SILENCE {
+        let silence = SILENCE.as_secs();
+        return Err(Failure::Cut(format!("nothing came for {silence} s")));
     }
     Ok(())
 }
@@ -228,12 +259,22 @@ fn is_pause(kind: ErrorKind) -> bool {
     )
 }
 
+fn unix(path: &Path) -> io::Result<UnixStream> {
+    let socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(GLANCE))?;
+    Ok(socket)
+}
+
 fn tcp(base: &BaseUrl) -> io::Result<TcpStream> {
     let endpoint = &base.endpoint;
     let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in (&*endpoint.host, endpoint.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => {
+                socket.set_read_timeout(Some(GLANCE))?;
+                socket.set_nodelay(true)?;
+                return Ok(socket);
+            }
             Err(error) => failed = error,
         }
     }
