@@ -210,14 +210,13 @@ impl Channel {
     }
 
     /// Forgets events of an open channel beyond its history or its bytes, and of each view what
-    /// even slow subscribers are not given any more. The newest event is always kept.
+    /// even slow subscribers are not given any more. The bound
+    /// in bytes leaves the newest event.
     fn trim(&mut self, history_size: u64, max_bytes: usize) {
         let newest = self.log.last_offset();
         let logs = 1 + self.views.iter().flatten().count();
         let bounded = self.log.offset_within_last(max_bytes / 2 / logs);
-        let keep = (newest.saturating_sub(history_size) + 1)
-            .max(bounded)
-            .min(newest);
+        let keep = (newest.saturating_sub(history_size) + 1).max(bounded.min(newest));
         self.log.trim_before(keep);
         for view in self.views.iter_mut().flatten() {
             let lag = view

@@ -1,7 +1,7 @@
 //! What the engine needs of the world: sockets, clocks, randomness, names, signals.
 //!
-//! One trait with two implementations: [`mio`] for a real machine and [`sim`] for tests. The
-//! engine is generic over it and touches the world nowhere else.
+//! One trait with two implementations: [`mio`] for a real machine and, with the feature `sim`, a
+//! simulated one for tests. The engine is generic over it and touches the world nowhere else.
 //!
 //! Readiness is edge-triggered: a socket is reported readable (writable) once, and again only
 //! after a read (write) has said `WouldBlock` or taken less than offered. It is a hint; spurious

@@ -87,6 +87,17 @@ impl Registry {
         }
     }
 
+    /// Is this a repetition of an earlier request, or an abuse of its key?
+    pub(crate) fn find_repeated(&self, idempotency: Option<Idempotency>) -> Option<Created> {
+        let wanted = idempotency?;
+        let (body, id) = self.idempotency.get(&wanted.key)?;
+        Some(if *body == wanted.body {
+            Created::Repeated(*id)
+        } else {
+            Created::Conflict
+        })
+    }
+
     /// Creates a chat channel. The name must be new; names are random.
     pub(crate) fn create_chat(
         &mut self,
@@ -95,14 +106,8 @@ impl Registry {
         idempotency: Option<Idempotency>,
         now: Moment,
     ) -> Created {
-        if let Some(wanted) = idempotency
-            && let Some((body, id)) = self.idempotency.get(&wanted.key)
-        {
-            return if *body == wanted.body {
-                Created::Repeated(*id)
-            } else {
-                Created::Conflict
-            };
+        if let Some(repeated) = self.find_repeated(idempotency) {
+            return repeated;
         }
         if self.names.contains_key(name) || !self.make_room(now) {
             return Created::Overloaded;

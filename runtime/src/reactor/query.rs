@@ -88,9 +88,6 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn submit(&mut self, submission: Submission) -> Outcome {
-        if self.stop.is_draining() {
-            return Outcome::Draining;
-        }
         let epoch = draw_epoch(&mut self.sys);
         let Submission {
             channel: name,
@@ -99,10 +96,15 @@ impl<S: Sys> Reactor<S> {
             plan,
             idempotency,
         } = submission;
-        let channel = match self
-            .channels
-            .create_chat(&name, epoch, idempotency, self.now)
-        {
+        // A repetition finds its channel even while the server stops.
+        let created = match self.channels.find_repeated(idempotency) {
+            Some(repeated) => repeated,
+            None if self.stop.is_draining() => return Outcome::Draining,
+            None => self
+                .channels
+                .create_chat(&name, epoch, idempotency, self.now),
+        };
+        let channel = match created {
             Created::New(channel) => channel,
             Created::Repeated(channel) => {
                 return Outcome::Submitted {

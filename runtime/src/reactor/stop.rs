@@ -63,26 +63,19 @@ impl<S: Sys> Reactor<S> {
 
     /// Moves a stop forward. False when there is nothing left to do.
     pub(super) fn go_on(&mut self) -> bool {
-        match self.stop {
-            Stop::Running => true,
-            Stop::Draining { until } => {
-                if until <= self.now || (self.runs.len() == 0 && !self.has_readers_of_finished()) {
-                    self.begin_closing();
-                    // With no connection left nothing would wake the loop before `CLOSE` is over.
-                    return self.go_on();
-                }
-                true
+        if let Stop::Draining { until } = self.stop {
+            let done = self.runs.len() == 0 && !self.has_readers_of_finished();
+            if done || until <= self.now {
+                self.begin_closing();
             }
-            Stop::Closing { until } => {
-                if self.conns.len() == 0 || until <= self.now {
-                    self.stop = Stop::Stopped;
-                    log::info!("stopped");
-                    return false;
-                }
-                true
-            }
-            Stop::Stopped => false,
         }
+        if let Stop::Closing { until } = self.stop
+            && (self.conns.len() == 0 || until <= self.now)
+        {
+            self.stop = Stop::Stopped;
+            log::info!("stopped");
+        }
+        self.stop != Stop::Stopped
     }
 
     /// Is a finished answer still on its way to somebody?

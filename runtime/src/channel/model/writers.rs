@@ -4,7 +4,8 @@ use super::World;
 use super::reference::{self, Known, Reference};
 use crate::channel::Life;
 use crate::channel::registry::{Created, PublishOutcome, Room};
-use crate::event::{Event, Position};
+use crate::event::{Event, Kind, Position};
+use crate::ids::ChannelId;
 use crate::plugin::service::Idempotency;
 use crate::time::Moment;
 
@@ -222,6 +223,7 @@ impl World {
         );
         for id in dirty {
             self.registry.trim(id);
+            self.trim_reference_by_bytes(id);
         }
         self.undelivered = false;
         let history_size = self.limits.history_size;
@@ -233,6 +235,33 @@ impl World {
                 reference.trimmed = reference.trimmed.max(trimmed);
             }
         }
+        self.check_budget();
+    }
+
+    /// The bytes of an open channel are shared evenly by its logs; the newest event stays.
+    fn trim_reference_by_bytes(&mut self, id: ChannelId) {
+        let Some(channel) = self.registry.get(id) else {
+            return;
+        };
+        let (name, logs) = (channel.name().to_owned(), 1 + channel.views().count());
+        let share = self.limits.max_channel_bytes / 2 / logs;
+        for (known_name, known) in &mut self.names {
+            if let Known::Held(reference) = known
+                && reference.open
+                && **known_name == *name
+            {
+                let mut room = share;
+                let fits = |(_, json): &&(Kind, Vec<u8>)| {
+                    room = room.wrapping_sub(json.len());
+                    room <= share
+                };
+                let kept = reference.events.iter().rev().take_while(fits).count() as u64;
+                reference.trimmed = reference.trimmed.max(reference.newest() - kept.max(1));
+            }
+        }
+    }
+
+    fn check_budget(&self) {
         let sum: usize = self
             .registry
             .iter()
