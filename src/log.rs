@@ -1,6 +1,7 @@
 //! The program's log: text for people, or one JSON object a line; always on the standard error.
 
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use log::{LevelFilter, Metadata, Record};
@@ -10,18 +11,32 @@ use crate::config::{Format, Log};
 
 /// Starts the log. A second start in one process, as in a test, keeps the first.
 pub(crate) fn start(settings: Log) {
-    let started = match settings.format {
-        Format::Text => SimpleLogger::new().with_level(settings.level).init(),
-        Format::Json => {
-            log::set_max_level(settings.level);
-            log::set_boxed_logger(Box::new(JsonLines {
-                level: settings.level,
-            }))
-        }
+    log::set_max_level(settings.level);
+    let logger: Box<dyn log::Log> = match settings.format {
+        Format::Text => Box::new(Text(SimpleLogger::new().with_level(settings.level))),
+        Format::Json => Box::new(JsonLines {
+            level: settings.level,
+        }),
     };
-    if started.is_err() {
+    if log::set_boxed_logger(logger).is_err() {
         log::debug!("the log was started before");
     }
+}
+
+/// Lines for people. The logger below panics when the standard error is gone, as after the end of
+/// a reader at the other end of a pipe; the server goes on without a log then.
+struct Text(SimpleLogger);
+
+impl log::Log for Text {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+    }
+
+    fn flush(&self) {}
 }
 
 /// Writes each record as `{"time":…,"level":…,"target":…,"message":…}`.

@@ -101,11 +101,13 @@ impl Running {
     /// Waits until it says where it listens.
     pub(crate) fn wait_for_url(&mut self) -> String {
         let line = self.wait_for_log("listening on ");
-        line.split_once("listening on ")
-            .unwrap()
-            .1
-            .trim_end_matches('"')
-            .to_owned()
+        let url = line.split_once("listening on ").unwrap().1;
+        url.split('"').next().unwrap().to_owned()
+    }
+
+    /// Closes the other end of its standard error.
+    pub(crate) fn close_log(&mut self) {
+        self.child.stderr = None;
     }
 
     /// Writes a file in its folder.
@@ -133,12 +135,9 @@ impl Running {
             .unwrap()
             .read_to_string(&mut stdout)
             .unwrap();
-        self.child
-            .stderr
-            .as_mut()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
+        if let Some(pipe) = &mut self.child.stderr {
+            pipe.read_to_string(&mut stderr).unwrap();
+        }
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         Done {
             code,

@@ -128,6 +128,20 @@ fn a_socket_of_the_file_system_serves_too() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_any_more_does_not_end_the_server() {
+    for format in ["text", "json"] {
+        let file = format!("[provider.echo]\n[log]\nformat = \"{format}\"\n");
+        let program = Program::new().file("lmserver.toml", &file);
+        let (mut server, url) = started(program, &["--log", "trace"]);
+        server.close_log();
+        server.signal("HUP");
+        assert_eq!(ask(&url, &["hi"]).stdout, "hi\n", "{format}");
+        server.signal("TERM");
+        assert_eq!(server.wait().code, 0, "{format}");
+    }
+}
+
+#[test]
 fn json_lines_are_json() {
     let program = Program::new().file(
         "lmserver.toml",
