@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml_span::value::{Table, ValueInner};
-use toml_span::{ErrorKind, Value};
+use toml_span::{ErrorKind, Span, Value};
 
 use super::report::{Finding, Place, Report};
 use super::section::reason;
@@ -127,67 +127,63 @@ impl Source {
     }
 
     fn syntax(&self, error: &toml_span::Error) -> Finding {
+        let first = |first: &Span| self.place(first.start);
         let (problem, fix) = match &error.kind {
-            ErrorKind::UnquotedString => (
-                "a value is not quoted".to_owned(),
-                "write it in double quotes",
+            ErrorKind::DuplicateKey { key, first: span } => (
+                format!("`{key}` is given twice, first at {}", first(span)),
+                "keep one of the two",
             ),
-            ErrorKind::DuplicateKey { key, first } => {
-                let first = self.place(first.start);
-                (
-                    format!("`{key}` is given twice, first at {first}"),
-                    "keep one of the two",
-                )
-            }
-            ErrorKind::DuplicateTable { first, .. } => {
-                let header = self.text.get(line_around(&self.text, first.start));
+            ErrorKind::DuplicateTable { first: span, .. } => {
+                let header = self.text.get(line_around(&self.text, span.start));
                 let header = header.unwrap_or_default().trim();
-                let first = self.place(first.start);
-                (
-                    format!("{header} is opened twice, first at {first}"),
-                    "put its keys together",
-                )
+                let problem = format!("{header} is opened twice, first at {}", first(span));
+                (problem, "put its keys together")
             }
-            ErrorKind::Wanted {
-                expected: "a right bracket",
-                ..
-            } => (
-                "a bracket is not closed before here".to_owned(),
-                "close it with ]",
-            ),
-            ErrorKind::InvalidCharInString('\n' | '\r') | ErrorKind::UnterminatedString => (
-                "a string is not closed".to_owned(),
-                "close it with the quote that it began with",
-            ),
-            ErrorKind::InvalidEscape(_) | ErrorKind::InvalidHexEscape(_) => (
-                error.to_string(),
-                "double the backslash, or write the string in single quotes",
-            ),
-            ErrorKind::InvalidNumber => (
-                "this is not a number".to_owned(),
-                "write a whole number, or put text in double quotes",
-            ),
-            ErrorKind::Wanted {
-                expected: "an equals",
-                ..
-            } => (
-                "a key without a value".to_owned(),
-                "write it as key = value",
-            ),
-            ErrorKind::Wanted {
-                expected: "newline",
-                ..
-            } => (
-                "more follows the value on this line".to_owned(),
-                "put one key = value on each line, text in double quotes",
-            ),
-            _ => (
-                error.to_string(),
-                "see https://toml.io for how TOML is written",
-            ),
+            kind => match in_plain_words(kind) {
+                Some((problem, fix)) => (problem.to_owned(), fix),
+                None => (
+                    error.to_string(),
+                    "see https://toml.io for how TOML is written",
+                ),
+            },
         };
         Finding::mistake(self.place(error.span.start), problem, fix)
     }
+}
+
+/// The usual slips, said so that one need not know how a TOML reader thinks.
+fn in_plain_words(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        ErrorKind::UnquotedString => ("a value is not quoted", "write it in double quotes"),
+        ErrorKind::InvalidCharInString('\n' | '\r') | ErrorKind::UnterminatedString => (
+            "a string is not closed",
+            "close it with the quote that it began with",
+        ),
+        ErrorKind::InvalidEscape(_) | ErrorKind::InvalidHexEscape(_) => (
+            "a backslash is not followed by what TOML knows",
+            "double the backslash, or write the string in single quotes",
+        ),
+        ErrorKind::InvalidNumber => (
+            "this is not a number",
+            "write a whole number, or put text in double quotes",
+        ),
+        ErrorKind::Wanted {
+            expected: "a right bracket",
+            ..
+        } => ("a bracket is not closed before here", "close it with ]"),
+        ErrorKind::Wanted {
+            expected: "an equals",
+            ..
+        } => ("a key without a value", "write it as key = value"),
+        ErrorKind::Wanted {
+            expected: "newline",
+            ..
+        } => (
+            "more follows the value on this line",
+            "put one key = value on each line, text in double quotes",
+        ),
+        _ => return None,
+    })
 }
 
 /// What must be blanked so that the rest can be read: the line of the error; the section of a
