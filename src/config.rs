@@ -200,7 +200,9 @@ impl Config {
         report: &mut Report,
     ) -> Self {
         let server = Server::read(root.section("server"), inputs, keys, report);
-        let auth = Auth::read(root.section("auth"), keys, report);
+        let auth = root.section("auth");
+        let keys_are_written = auth.has("api_keys");
+        let auth = Auth::read(auth, keys, report);
         let limits = limits::connections(root.section("limits"), keys, report);
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
         let log = Log::read(root.section("log"), inputs.flags, keys, report);
@@ -209,7 +211,8 @@ impl Config {
         let sections = root.sections("model");
         let routing = model::read(sections, providers, &root, keys, report);
         root.finish(keys, report);
-        if auth.api_keys.is_empty() {
+        // Keys that are written but cannot be read have a mistake of their own.
+        if auth.api_keys.is_empty() && !(keys_are_written && report.has_mistakes()) {
             report.extend(server.exposed());
         }
         let (routing, providers, is_offline) = routing;
