@@ -174,11 +174,16 @@ impl<S: Sys> Reactor<S> {
         may_create: bool,
     ) {
         self.unsubscribe(id);
-        let busy = self.stop.is_draining() || self.clients > self.limits.connections;
+        // Over its limit the server takes no subscriber; while it drains, those of what it holds.
+        let is_full = self.clients > self.limits.connections;
+        let busy = self.stop.is_draining();
         let create = may_create.then(|| draw_epoch(&mut self.sys));
-        let (placement, cursor) = self
-            .channels
-            .place(id, channel, after, encoding, create, busy, self.now);
+        let (placement, cursor) = if is_full {
+            (Placement::Busy, None)
+        } else {
+            self.channels
+                .place(id, channel, after, encoding, create, busy, self.now)
+        };
         match self.conns.get_mut(id) {
             Some(conn) => conn.cursor = cursor,
             None => {
