@@ -3,14 +3,17 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+mod check;
+mod expiry;
+mod place;
+
 use super::tombstones::Tombstones;
-use super::{Channel, Cursor, Life, Placement, Published, ResetReason};
+use super::{Channel, Life, Placement, Published};
 use crate::arena::Arena;
 use crate::event::{After, Epoch, Event, Position};
-use crate::ids::{ChannelId, ConnId, RunId};
+use crate::ids::{ChannelId, RunId};
 use crate::limits::ChannelLimits;
 use crate::plugin::service::Idempotency;
-use crate::plugin::transport::Encoding;
 use crate::time::Moment;
 
 /// How long an encoding that nobody reads is kept, for those who reconnect.
@@ -185,75 +188,6 @@ impl Registry {
         PublishOutcome::Published(Published { position })
     }
 
-    /// Places a subscriber. `busy`: the server takes nobody new.
-    #[expect(clippy::too_many_arguments, reason = "a wish has this many parts")]
-    pub(crate) fn place(
-        &mut self,
-        conn: ConnId,
-        name: &str,
-        after: After,
-        encoding: &'static dyn Encoding,
-        may_create: Option<Epoch>,
-        busy: bool,
-        now: Moment,
-    ) -> (Placement, Option<Cursor>) {
-        let found = self.names.get(name).copied();
-        let id = match (found, may_create) {
-            (Some(id), _) => id,
-            (None, _) if busy => return (Placement::Busy, None),
-            (None, Some(epoch)) if self.make_room(now) => self.insert(name, epoch, Life::Open, now),
-            (None, Some(_)) => return (Placement::Busy, None),
-            (None, None) => return (self.absent(name, after), None),
-        };
-        let Some(channel) = self.channels.get(id) else {
-            return (Placement::Unknown, None);
-        };
-        let newest = channel.position();
-        let (offset, reset) = match locate(channel, after, found.is_none()) {
-            Located::From(offset) => (offset, None),
-            Located::Reset(offset, reason) => (offset, Some(reason)),
-            Located::Finished => return (Placement::Finished(newest), None),
-        };
-        let Some(channel) = self.channels.get_mut(id) else {
-            return (Placement::Unknown, None);
-        };
-        let (view, slot, at) = channel.subscribe(conn, encoding, offset);
-        self.set_expiry(id, now);
-        self.recount(id);
-        let position = Position {
-            epoch: newest.epoch,
-            offset,
-        };
-        let behind = offset < newest.offset;
-        let cursor = Cursor {
-            channel: id,
-            at,
-            view,
-            slot,
-        };
-        (
-            Placement::Placed {
-                position,
-                reset,
-                behind,
-            },
-            Some(cursor),
-        )
-    }
-
-    /// Removes a subscriber; names the one whose cursor must take the freed slot.
-    pub(crate) fn unsubscribe(&mut self, cursor: &Cursor, now: Moment) -> Option<ConnId> {
-        let channel = self.channels.get_mut(cursor.channel)?;
-        let moved = channel.unsubscribe(cursor.view, cursor.slot, now);
-        if channel.has_unread_view() && !channel.stale_queued {
-            channel.stale_queued = true;
-            self.stale_views
-                .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
-        }
-        self.set_expiry(cursor.channel, now);
-        moved
-    }
-
     /// The channels that grew since this was last asked, into `out`.
     pub(crate) fn take_dirty(&mut self, out: &mut Vec<ChannelId>) {
         std::mem::swap(&mut self.dirty, out);
@@ -285,55 +219,6 @@ impl Registry {
             channel.trim(history_size, max_channel_bytes);
             self.recount(id);
         }
-    }
-
-    /// Forgets what has had its time. Names the chats that nobody has read for too long.
-    pub(crate) fn expire(&mut self, now: Moment, abandoned: &mut Vec<ChannelId>) {
-        while let Some((since, id)) = self.finished.front().copied()
-            && since + self.limits.ttl <= now
-        {
-            self.finished.pop_front();
-            self.forget(id, now);
-        }
-        self.tombstones.expire(now, self.limits.tombstone_ttl);
-        while let Some((at, id)) = self.unread.first().copied()
-            && at <= now
-        {
-            self.unread.pop_first();
-            let Some(channel) = self.channels.get_mut(id) else {
-                continue;
-            };
-            channel.expires = None;
-            if channel.life == Life::Open {
-                self.forget(id, now);
-            } else {
-                abandoned.push(id);
-            }
-        }
-        while let Some((at, id)) = self.stale_views.front().copied()
-            && at <= now
-        {
-            self.stale_views.pop_front();
-            self.drop_stale_views(id, now);
-        }
-    }
-
-    /// When [`expire`](Self::expire) has something to do.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
-        let finished = self
-            .finished
-            .front()
-            .map(|(since, _)| *since + self.limits.ttl);
-        let tombstone = self
-            .tombstones
-            .oldest()
-            .map(|since| since + self.limits.tombstone_ttl);
-        let unread = self.unread.first().map(|(at, _)| *at);
-        let stale = self.stale_views.front().map(|(at, _)| *at);
-        [finished, tombstone, unread, stale]
-            .into_iter()
-            .flatten()
-            .min()
     }
 
     /// Is the name that of a chat or open channel held here, or what else?
@@ -372,61 +257,6 @@ impl Registry {
         id
     }
 
-    fn absent(&self, name: &str, after: After) -> Placement {
-        match after {
-            After::Gone => Placement::Finished(Position {
-                epoch: Epoch::from_random([0; 6]),
-                offset: 0,
-            }),
-            After::Position(_) | After::Unreadable => Placement::Gone,
-            After::Beginning | After::Now if self.tombstones.contains(name) => Placement::Expired,
-            After::Beginning | After::Now => Placement::Unknown,
-        }
-    }
-
-    fn forget(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.remove(id) else {
-            return;
-        };
-        self.total -= channel.counted;
-        self.names.remove(&channel.name);
-        if let Some(at) = channel.expires {
-            self.unread.remove(&(at, id));
-        }
-        if let Some(key) = channel.idempotency {
-            self.idempotency.remove(&key);
-        }
-        if channel.life != Life::Open {
-            self.tombstones.insert(&channel.name, now);
-        }
-    }
-
-    /// Forgets finished chats, oldest first, then open channels that nobody reads, until the total
-    /// is within its bound. True if it is.
-    fn make_room(&mut self, now: Moment) -> bool {
-        while self.total > self.limits.max_total_bytes {
-            if let Some((_, id)) = self.finished.pop_front() {
-                self.forget(id, now);
-                continue;
-            }
-            let open = self.unread.iter().find(|(_, id)| {
-                self.channels
-                    .get(*id)
-                    .is_some_and(|channel| channel.life == Life::Open)
-            });
-            let Some((_, id)) = open.copied() else {
-                return false;
-            };
-            self.forget(id, now);
-        }
-        true
-    }
-
-    fn is_beyond_hard_total(&self) -> bool {
-        let total = self.limits.max_total_bytes;
-        self.total > total.saturating_add(total / HARD_TOTAL_SHARE)
-    }
-
     fn recount(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(id) {
             let bytes = channel.bytes();
@@ -442,134 +272,5 @@ impl Registry {
             channel.dirty = true;
             self.dirty.push(id);
         }
-    }
-
-    /// Sets when a channel that nobody reads ends; one with readers has no such moment.
-    fn set_expiry(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return;
-        };
-        let ttl = match channel.life {
-            Life::Open => Some(self.limits.history_ttl),
-            Life::Running => self.limits.cancel_when_abandoned,
-            Life::Finished => None,
-        };
-        let expires = ttl
-            .filter(|_| channel.subscribers == 0)
-            .map(|ttl| now + ttl);
-        if channel.expires == expires {
-            return;
-        }
-        if let Some(at) = std::mem::replace(&mut channel.expires, expires) {
-            self.unread.remove(&(at, id));
-        }
-        if let Some(at) = expires {
-            self.unread.insert((at, id));
-        }
-    }
-
-    fn drop_stale_views(&mut self, id: ChannelId, now: Moment) {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return;
-        };
-        channel.stale_queued = false;
-        if let Some(since) = channel.drop_unread_views(now, UNREAD_VIEW_TTL) {
-            channel.stale_queued = true;
-            self.stale_views.push_back((since + UNREAD_VIEW_TTL, id));
-        }
-        self.recount(id);
-    }
-}
-
-/// Where a wish leads in a channel that is there.
-enum Located {
-    /// Behind this offset.
-    From(u64),
-    /// Behind this offset, and the client starts anew.
-    Reset(u64, ResetReason),
-    /// There is nothing left.
-    Finished,
-}
-
-/// The table of the delivery rules for a channel that is held.
-fn locate(channel: &Channel, after: After, created: bool) -> Located {
-    let newest = channel.position();
-    let oldest = channel.log.first_offset() - 1;
-    let finished = channel.life == Life::Finished;
-    match after {
-        After::Beginning => Located::From(oldest),
-        After::Now if finished => Located::Finished,
-        After::Now => Located::From(newest.offset),
-        // An open channel made by this very subscription: its predecessor's cursor is no use.
-        After::Position(_) | After::Unreadable | After::Gone if created => {
-            Located::Reset(oldest, ResetReason::OtherEpoch)
-        }
-        After::Position(at) if at.epoch != newest.epoch => {
-            Located::Reset(oldest, ResetReason::OtherEpoch)
-        }
-        After::Unreadable | After::Gone => Located::Reset(oldest, ResetReason::OtherEpoch),
-        After::Position(at) if at.offset > newest.offset => {
-            Located::Reset(oldest, ResetReason::Ahead)
-        }
-        After::Position(at) if finished && at.offset == newest.offset => Located::Finished,
-        After::Position(at) if at.offset < oldest => Located::Reset(oldest, ResetReason::Trimmed),
-        After::Position(at) => Located::From(at.offset),
-    }
-}
-
-/// For the checks of simulation and tests.
-impl Registry {
-    #[cfg(test)]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
-        self.channels.iter()
-    }
-
-    /// Every subscriber's place: channel, view, slot, connection.
-    pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, ConnId)> {
-        self.channels.iter().flat_map(|(id, channel)| {
-            channel.views().flat_map(move |(view, it)| {
-                it.subscribers
-                    .iter()
-                    .enumerate()
-                    .map(move |(slot, conn)| (id, view, slot, *conn))
-            })
-        })
-    }
-
-    /// Do the counts add up?
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let counted: usize = self
-            .channels
-            .iter()
-            .map(|(_, channel)| channel.counted)
-            .sum();
-        if counted != self.total {
-            return Err(format!(
-                "channels hold {counted} bytes, the total says {}",
-                self.total
-            ));
-        }
-        for (id, channel) in self.channels.iter() {
-            let subscribers: usize = channel
-                .views()
-                .map(|(_, view)| view.subscribers.len())
-                .sum();
-            if subscribers != channel.subscribers as usize {
-                return Err(format!(
-                    "{id:?}: {subscribers} subscribers, {} counted",
-                    channel.subscribers
-                ));
-            }
-            if self.names.get(&channel.name) != Some(&id) {
-                return Err(format!("{id:?}: its name leads elsewhere"));
-            }
-            if channel
-                .expires
-                .is_some_and(|at| !self.unread.contains(&(at, id)))
-            {
-                return Err(format!("{id:?}: its expiry is not noted"));
-            }
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,62 @@
+//! For the checks of simulation and tests.
+
+use super::Registry;
+#[cfg(test)]
+use crate::channel::Channel;
+use crate::ids::{ChannelId, ConnId};
+
+impl Registry {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
+        self.channels.iter()
+    }
+
+    /// Every subscriber's place: channel, view, slot, connection.
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, ConnId)> {
+        self.channels.iter().flat_map(|(id, channel)| {
+            channel.views().flat_map(move |(view, it)| {
+                it.subscribers
+                    .iter()
+                    .enumerate()
+                    .map(move |(slot, conn)| (id, view, slot, *conn))
+            })
+        })
+    }
+
+    /// Do the counts add up?
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let counted: usize = self
+            .channels
+            .iter()
+            .map(|(_, channel)| channel.counted)
+            .sum();
+        if counted != self.total {
+            return Err(format!(
+                "channels hold {counted} bytes, the total says {}",
+                self.total
+            ));
+        }
+        for (id, channel) in self.channels.iter() {
+            let subscribers: usize = channel
+                .views()
+                .map(|(_, view)| view.subscribers.len())
+                .sum();
+            if subscribers != channel.subscribers as usize {
+                return Err(format!(
+                    "{id:?}: {subscribers} subscribers, {} counted",
+                    channel.subscribers
+                ));
+            }
+            if self.names.get(&channel.name) != Some(&id) {
+                return Err(format!("{id:?}: its name leads elsewhere"));
+            }
+            if channel
+                .expires
+                .is_some_and(|at| !self.unread.contains(&(at, id)))
+            {
+                return Err(format!("{id:?}: its expiry is not noted"));
+            }
+        }
+        Ok(())
+    }
+}

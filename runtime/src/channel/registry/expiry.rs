@@ -1,0 +1,136 @@
+//! Forgetting: what has had its time, and what must make room.
+
+use super::{HARD_TOTAL_SHARE, Registry, UNREAD_VIEW_TTL};
+use crate::channel::Life;
+use crate::ids::ChannelId;
+use crate::time::Moment;
+
+impl Registry {
+    /// Forgets what has had its time. Names the chats that nobody has read for too long.
+    pub(crate) fn expire(&mut self, now: Moment, abandoned: &mut Vec<ChannelId>) {
+        while let Some((since, id)) = self.finished.front().copied()
+            && since + self.limits.ttl <= now
+        {
+            self.finished.pop_front();
+            self.forget(id, now);
+        }
+        self.tombstones.expire(now, self.limits.tombstone_ttl);
+        while let Some((at, id)) = self.unread.first().copied()
+            && at <= now
+        {
+            self.unread.pop_first();
+            let Some(channel) = self.channels.get_mut(id) else {
+                continue;
+            };
+            channel.expires = None;
+            if channel.life == Life::Open {
+                self.forget(id, now);
+            } else {
+                abandoned.push(id);
+            }
+        }
+        while let Some((at, id)) = self.stale_views.front().copied()
+            && at <= now
+        {
+            self.stale_views.pop_front();
+            self.drop_stale_views(id, now);
+        }
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        let finished = self
+            .finished
+            .front()
+            .map(|(since, _)| *since + self.limits.ttl);
+        let tombstone = self
+            .tombstones
+            .oldest()
+            .map(|since| since + self.limits.tombstone_ttl);
+        let unread = self.unread.first().map(|(at, _)| *at);
+        let stale = self.stale_views.front().map(|(at, _)| *at);
+        [finished, tombstone, unread, stale]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn forget(&mut self, id: ChannelId, now: Moment) {
+        let Some(channel) = self.channels.remove(id) else {
+            return;
+        };
+        self.total -= channel.counted;
+        self.names.remove(&channel.name);
+        if let Some(at) = channel.expires {
+            self.unread.remove(&(at, id));
+        }
+        if let Some(key) = channel.idempotency {
+            self.idempotency.remove(&key);
+        }
+        if channel.life != Life::Open {
+            self.tombstones.insert(&channel.name, now);
+        }
+    }
+
+    /// Forgets finished chats, oldest first, then open channels that nobody reads, until the total
+    /// is within its bound. True if it is.
+    pub(super) fn make_room(&mut self, now: Moment) -> bool {
+        while self.total > self.limits.max_total_bytes {
+            if let Some((_, id)) = self.finished.pop_front() {
+                self.forget(id, now);
+                continue;
+            }
+            let open = self.unread.iter().find(|(_, id)| {
+                self.channels
+                    .get(*id)
+                    .is_some_and(|channel| channel.life == Life::Open)
+            });
+            let Some((_, id)) = open.copied() else {
+                return false;
+            };
+            self.forget(id, now);
+        }
+        true
+    }
+
+    pub(super) fn is_beyond_hard_total(&self) -> bool {
+        let total = self.limits.max_total_bytes;
+        self.total > total.saturating_add(total / HARD_TOTAL_SHARE)
+    }
+
+    /// Sets when a channel that nobody reads ends; one with readers has no such moment.
+    pub(super) fn set_expiry(&mut self, id: ChannelId, now: Moment) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        let ttl = match channel.life {
+            Life::Open => Some(self.limits.history_ttl),
+            Life::Running => self.limits.cancel_when_abandoned,
+            Life::Finished => None,
+        };
+        let expires = ttl
+            .filter(|_| channel.subscribers == 0)
+            .map(|ttl| now + ttl);
+        if channel.expires == expires {
+            return;
+        }
+        if let Some(at) = std::mem::replace(&mut channel.expires, expires) {
+            self.unread.remove(&(at, id));
+        }
+        if let Some(at) = expires {
+            self.unread.insert((at, id));
+        }
+    }
+
+    fn drop_stale_views(&mut self, id: ChannelId, now: Moment) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        channel.stale_queued = false;
+        if let Some(since) = channel.drop_unread_views(now, UNREAD_VIEW_TTL) {
+            channel.stale_queued = true;
+            self.stale_views.push_back((since + UNREAD_VIEW_TTL, id));
+        }
+        self.recount(id);
+    }
+}

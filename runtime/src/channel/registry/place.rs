@@ -1,0 +1,127 @@
+//! Subscribing: where a client's cursor leads in a channel, or what it is told instead.
+
+use super::{Registry, UNREAD_VIEW_TTL};
+use crate::channel::{Channel, Cursor, Life, Placement, ResetReason};
+use crate::event::{After, Epoch, Position};
+use crate::ids::ConnId;
+use crate::plugin::transport::Encoding;
+use crate::time::Moment;
+
+impl Registry {
+    /// Places a subscriber. `busy`: the server takes nobody new.
+    #[expect(clippy::too_many_arguments, reason = "a wish has this many parts")]
+    pub(crate) fn place(
+        &mut self,
+        conn: ConnId,
+        name: &str,
+        after: After,
+        encoding: &'static dyn Encoding,
+        may_create: Option<Epoch>,
+        busy: bool,
+        now: Moment,
+    ) -> (Placement, Option<Cursor>) {
+        let found = self.names.get(name).copied();
+        let id = match (found, may_create) {
+            (Some(id), _) => id,
+            (None, _) if busy => return (Placement::Busy, None),
+            (None, Some(epoch)) if self.make_room(now) => self.insert(name, epoch, Life::Open, now),
+            (None, Some(_)) => return (Placement::Busy, None),
+            (None, None) => return (self.absent(name, after), None),
+        };
+        let Some(channel) = self.channels.get(id) else {
+            return (Placement::Unknown, None);
+        };
+        let newest = channel.position();
+        let (offset, reset) = match locate(channel, after, found.is_none()) {
+            Located::From(offset) => (offset, None),
+            Located::Reset(offset, reason) => (offset, Some(reason)),
+            Located::Finished => return (Placement::Finished(newest), None),
+        };
+        let Some(channel) = self.channels.get_mut(id) else {
+            return (Placement::Unknown, None);
+        };
+        let (view, slot, at) = channel.subscribe(conn, encoding, offset);
+        self.set_expiry(id, now);
+        self.recount(id);
+        let position = Position {
+            epoch: newest.epoch,
+            offset,
+        };
+        let behind = offset < newest.offset;
+        let cursor = Cursor {
+            channel: id,
+            at,
+            view,
+            slot,
+        };
+        (
+            Placement::Placed {
+                position,
+                reset,
+                behind,
+            },
+            Some(cursor),
+        )
+    }
+
+    /// Removes a subscriber; names the one whose cursor must take the freed slot.
+    pub(crate) fn unsubscribe(&mut self, cursor: &Cursor, now: Moment) -> Option<ConnId> {
+        let channel = self.channels.get_mut(cursor.channel)?;
+        let moved = channel.unsubscribe(cursor.view, cursor.slot, now);
+        if channel.has_unread_view() && !channel.stale_queued {
+            channel.stale_queued = true;
+            self.stale_views
+                .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
+        }
+        self.set_expiry(cursor.channel, now);
+        moved
+    }
+
+    pub(super) fn absent(&self, name: &str, after: After) -> Placement {
+        match after {
+            After::Gone => Placement::Finished(Position {
+                epoch: Epoch::from_random([0; 6]),
+                offset: 0,
+            }),
+            After::Position(_) | After::Unreadable => Placement::Gone,
+            After::Beginning | After::Now if self.tombstones.contains(name) => Placement::Expired,
+            After::Beginning | After::Now => Placement::Unknown,
+        }
+    }
+}
+
+/// Where a wish leads in a channel that is there.
+enum Located {
+    /// Behind this offset.
+    From(u64),
+    /// Behind this offset, and the client starts anew.
+    Reset(u64, ResetReason),
+    /// There is nothing left.
+    Finished,
+}
+
+/// The table of the delivery rules for a channel that is held.
+fn locate(channel: &Channel, after: After, created: bool) -> Located {
+    let newest = channel.position();
+    let oldest = channel.log.first_offset() - 1;
+    let finished = channel.life == Life::Finished;
+    match after {
+        After::Beginning => Located::From(oldest),
+        After::Now if finished => Located::Finished,
+        After::Now => Located::From(newest.offset),
+        // An open channel made by this very subscription: its predecessor's cursor is no use.
+        After::Position(_) | After::Unreadable | After::Gone if created => {
+            Located::Reset(oldest, ResetReason::OtherEpoch)
+        }
+        After::Position(at) if at.epoch != newest.epoch => {
+            Located::Reset(oldest, ResetReason::OtherEpoch)
+        }
+        After::Unreadable | After::Gone => Located::Reset(oldest, ResetReason::OtherEpoch),
+        After::Position(at) if at.offset > newest.offset => {
+            Located::Reset(oldest, ResetReason::Ahead)
+        }
+        After::Position(at) if finished && at.offset == newest.offset => Located::Finished,
+        After::Position(at) if at.offset < oldest => Located::Reset(oldest, ResetReason::Trimmed),
+        After::Position(at) => Located::From(at.offset),
+    }
+}
