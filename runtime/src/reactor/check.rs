@@ -60,6 +60,16 @@ impl<S: Sys> Reactor<S> {
         self.channels.check()
     }
 
+    /// The world.
+    pub fn sys(&self) -> &S {
+        &self.sys
+    }
+
+    /// The world, to be changed.
+    pub fn sys_mut(&mut self) -> &mut S {
+        &mut self.sys
+    }
+
     /// Is nothing left that would hold a connection or a run?
     pub fn is_quiet(&self) -> bool {
         self.conns.len() == 0 && self.runs.len() == 0 && self.work.is_empty()

@@ -1,0 +1,1 @@
+//! Ending an answer from outside.

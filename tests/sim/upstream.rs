@@ -1,0 +1,146 @@
+//! A provider's server: reads requests and plays the script of the model that is asked for.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use lmserver::proto::http1::Limits;
+use lmserver::proto::http1::server::{Connection, Event};
+use lmserver::runtime::sys::sim::{LineId, Net, Peer, Received};
+use lmserver::runtime::time::Moment;
+use serde_json::Value;
+
+use crate::script::Act;
+
+/// A provider's server.
+#[derive(Default)]
+pub(crate) struct Upstream {
+    scripts: BTreeMap<String, Vec<Act>>,
+    lines: Vec<Line>,
+    /// The models that were asked for, in order.
+    pub(crate) asked: Vec<String>,
+    /// Connections that were opened to it.
+    pub(crate) opened: usize,
+    /// Connections that this server's client ended before the script was played.
+    pub(crate) broken_off: usize,
+    /// When a connection was ended by the client.
+    pub(crate) ended_at: Vec<Moment>,
+}
+
+struct Line {
+    id: LineId,
+    http: Connection,
+    /// What came while the script was played.
+    waiting: Vec<u8>,
+    acts: VecDeque<Act>,
+    ready_at: Moment,
+    playing: bool,
+    stalled: bool,
+    over: bool,
+}
+
+impl Upstream {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn plays(mut self, model: &str, acts: Vec<Act>) -> Self {
+        self.scripts.insert(model.to_owned(), acts);
+        self
+    }
+}
+
+impl Peer for Upstream {
+    fn step(&mut self, now: Moment, net: &mut Net<'_>) {
+        // A server is there for the others.
+        net.done();
+        while let Some(id) = net.accept() {
+            self.opened += 1;
+            self.lines.push(Line {
+                id,
+                http: Connection::new(),
+                waiting: Vec::new(),
+                acts: VecDeque::new(),
+                ready_at: now,
+                playing: false,
+                stalled: false,
+                over: false,
+            });
+        }
+        for line in self.lines.iter_mut().filter(|line| !line.over) {
+            let mut bytes = Vec::new();
+            loop {
+                bytes.clear();
+                match net.read(line.id, &mut bytes, usize::MAX) {
+                    Received::Bytes(_) => line.waiting.extend(&bytes),
+                    Received::Nothing => break,
+                    Received::End | Received::Reset => {
+                        self.broken_off += usize::from(line.playing);
+                        self.ended_at.push(now);
+                        net.close(line.id);
+                        line.over = true;
+                        break;
+                    }
+                }
+            }
+            if !line.playing {
+                line.http.feed(&std::mem::take(&mut line.waiting));
+            }
+            while !line.over
+                && !line.playing
+                && let Some(event) = line.http.next_event(&Limits::default()).unwrap()
+            {
+                let Event::Request { body, .. } = event else { continue };
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let model = body["model"].as_str().unwrap().to_owned();
+                line.acts = self.scripts[&model].clone().into();
+                line.playing = true;
+                self.asked.push(model);
+            }
+            line.play(now, net);
+        }
+        self.lines.retain(|line| !line.over);
+    }
+
+    fn describe(&self) -> String {
+        format!("upstream, asked {:?}, {} lines", self.asked, self.lines.len())
+    }
+}
+
+impl Line {
+    fn play(&mut self, now: Moment, net: &mut Net<'_>) {
+        while self.playing && !self.over {
+            if now < self.ready_at {
+                return net.wake(self.ready_at);
+            }
+            match self.acts.pop_front() {
+                None => {
+                    // It is said; the next request may come on this connection.
+                    self.playing = false;
+                    self.http = Connection::new();
+                    net.wake(now);
+                }
+                Some(Act::Send(mut bytes)) => {
+                    let sent = net.write(self.id, &bytes);
+                    bytes.drain(..sent);
+                    if !bytes.is_empty() {
+                        self.acts.push_front(Act::Send(bytes));
+                        return;
+                    }
+                }
+                Some(Act::Wait(millis)) => self.ready_at = Moment(now.0 + millis),
+                Some(Act::Close) => {
+                    net.close(self.id);
+                    self.over = true;
+                }
+                Some(Act::Reset) => {
+                    net.reset(self.id);
+                    self.over = true;
+                }
+                Some(Act::Stall) => {
+                    self.stalled = true;
+                    self.acts.push_front(Act::Stall);
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Whole servers in a simulated world: fake sockets, a clock that jumps, faults by seed.
+//!
+//! ```text
+//!   Question, Watcher, Upstream, …   peers: what browsers, curl and providers do
+//!        │ lines with latency and tiny windows
+//!   Reactor<SimSys>                  the engine, the transports and the providers themselves
+//! ```
+//!
+//! `LMSERVER_WORLDS` sets how many random worlds are run, `LMSERVER_SEED` replays one.
+
+#[path = "sim/cancel.rs"]
+mod cancel;
+#[path = "sim/client.rs"]
+mod client;
+#[path = "sim/determinism.rs"]
+mod determinism;
+#[path = "sim/kill.rs"]
+mod kill;
+#[path = "sim/random.rs"]
+mod random;
+#[path = "sim/script.rs"]
+mod script;
+#[path = "sim/service.rs"]
+mod service;
+#[path = "sim/upstream.rs"]
+mod upstream;
+#[path = "sim/watcher.rs"]
+mod watcher;
+#[path = "sim/world.rs"]
+mod world;
