@@ -8,20 +8,42 @@
 //!
 //! `LMSERVER_WORLDS` sets how many random worlds are run, `LMSERVER_SEED` replays one.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
+
+#[path = "sim/accept.rs"]
+mod accept;
 #[path = "sim/cancel.rs"]
 mod cancel;
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/determinism.rs"]
 mod determinism;
+#[path = "sim/expiry.rs"]
+mod expiry;
+#[path = "sim/heartbeat.rs"]
+mod heartbeat;
 #[path = "sim/kill.rs"]
 mod kill;
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/reach.rs"]
+mod reach;
+#[path = "sim/scene.rs"]
+mod scene;
 #[path = "sim/script.rs"]
 mod script;
 #[path = "sim/service.rs"]
 mod service;
+#[path = "sim/slow.rs"]
+mod slow;
+#[path = "sim/stop.rs"]
+mod stop;
+#[path = "sim/timers.rs"]
+mod timers;
 #[path = "sim/upstream.rs"]
 mod upstream;
 #[path = "sim/watcher.rs"]

@@ -26,7 +26,14 @@ pub(crate) struct Fetch {
 impl Fetch {
     pub(crate) fn new(method: Method, target: &str, body: &[u8], weather: Weather) -> Self {
         let mut unsent = Vec::new();
-        write_request(&mut unsent, &method, target, "sim", [("Connection", "close")], body);
+        write_request(
+            &mut unsent,
+            &method,
+            target,
+            "sim",
+            [("Connection", "close")],
+            body,
+        );
         Self::raw(method, unsent, weather)
     }
 
@@ -106,7 +113,10 @@ impl Fetch {
     }
 
     pub(crate) fn describe(&self) -> String {
-        format!("{:?} status {:?} over {}", self.method, self.status, self.over)
+        format!(
+            "{:?} status {:?} over {}",
+            self.method, self.status, self.over
+        )
     }
 }
 
@@ -118,7 +128,10 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(fetch: Fetch) -> Self {
-        Self { fetch, at: Moment(0) }
+        Self {
+            fetch,
+            at: Moment(0),
+        }
     }
 }
 
@@ -169,7 +182,9 @@ impl Question {
     }
 
     fn drive_cancel(&mut self, now: Moment, net: &mut Net<'_>, channel: &str) -> bool {
-        let Some((millis, at, fetch)) = &mut self.cancel else { return true };
+        let Some((millis, at, fetch)) = &mut self.cancel else {
+            return true;
+        };
         let due = *at.get_or_insert(Moment(now.0 + *millis));
         if now < due {
             net.wake(due);
@@ -178,7 +193,12 @@ impl Question {
         let weather = self.ask.weather;
         fetch
             .get_or_insert_with(|| {
-                Fetch::new(Method::Delete, &format!("/api/chat/{channel}"), b"", weather)
+                Fetch::new(
+                    Method::Delete,
+                    &format!("/api/chat/{channel}"),
+                    b"",
+                    weather,
+                )
             })
             .drive(net)
     }

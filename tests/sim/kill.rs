@@ -44,8 +44,16 @@ fn check(world: &mut World, question: PeerId) {
         assert_eq!(watcher.text(), WORDS.concat());
         assert!(watcher.resets.is_empty(), "{:?}", watcher.resets);
         // Killed between the terminal event and the end of the response, it is told to stop.
-        assert!(matches!(watcher.statuses[..], [] | [204]), "{:?}", watcher.statuses);
-        let same = watcher.seen.iter().zip(&first.seen).all(|(a, b)| (&a.id, &a.json) == (&b.id, &b.json));
+        assert!(
+            matches!(watcher.statuses[..], [] | [204]),
+            "{:?}",
+            watcher.statuses
+        );
+        let same = watcher
+            .seen
+            .iter()
+            .zip(&first.seen)
+            .all(|(a, b)| (&a.id, &a.json) == (&b.id, &b.json));
         assert!(same, "all see the same");
     }
 }
@@ -55,7 +63,10 @@ fn whole_length(via: Via) -> usize {
     let (mut world, question) = world(1, 3, vec![Watcher::new(vec![Leg::new(via)])]);
     check(&mut world, question);
     let question = world.peer::<Question>(question);
-    assert_eq!(question.watchers[0].ends, [Ended::Whole(if via == Via::WebSocket { 1000 } else { 200 })]);
+    assert_eq!(
+        question.watchers[0].ends,
+        [Ended::Whole(if via == Via::WebSocket { 1000 } else { 200 })]
+    );
     question.watchers[0].raw.len()
 }
 
@@ -65,7 +76,10 @@ fn a_kill_after_every_byte_loses_and_doubles_nothing() {
         let length = whole_length(via);
         for cut in 0..=length {
             for death in [Death::Close, Death::Reset] {
-                let leg = Leg { death, ..Leg::new(via).cut(cut) };
+                let leg = Leg {
+                    death,
+                    ..Leg::new(via).cut(cut)
+                };
                 let next = [Via::Sse11, Via::Sse10, Via::WebSocket][cut % 3];
                 let watchers = vec![
                     Watcher::new(vec![leg, Leg::new(via)]),
@@ -89,8 +103,10 @@ fn two_kills_and_a_kill_while_catching_up_lose_nothing() {
                 .flat_map(|second| {
                     // The second connection begins at once, or when all is there to catch up with.
                     [0, 500].map(|after| {
-                        let legs =
-                            vec![Leg::new(via).cut(first), Leg::new(via).after(after).cut(second)];
+                        let legs = vec![
+                            Leg::new(via).cut(first),
+                            Leg::new(via).after(after).cut(second),
+                        ];
                         Watcher::new(legs)
                     })
                 })
@@ -117,6 +133,9 @@ fn check_statuses(world: &mut World, question: PeerId) {
     world.run(Duration::from_secs(60));
     for watcher in &world.peer::<Question>(question).watchers {
         watcher.expect_a_whole_stream();
-        assert_eq!((watcher.statuses.as_slice(), watcher.ends.len()), (&[204][..], 2));
+        assert_eq!(
+            (watcher.statuses.as_slice(), watcher.ends.len()),
+            (&[204][..], 2)
+        );
     }
 }

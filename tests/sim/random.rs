@@ -54,7 +54,11 @@ fn watcher(random: &mut Random) -> Watcher {
         .collect();
     legs.push(leg(random));
     let watcher = Watcher::new(legs);
-    if random.once_in(3) { watcher.persistent() } else { watcher }
+    if random.once_in(3) {
+        watcher.persistent()
+    } else {
+        watcher
+    }
 }
 
 /// A world drawn from a seed.
@@ -78,8 +82,9 @@ pub(crate) fn build(seed: u64) -> (World, Vec<Expectation>, PeerId) {
     let mut plots: Vec<Vec<Script>> = Vec::new();
     for question in 0..questions {
         let attempts = 1 + dice.index(3);
-        let scripts: Vec<Script> =
-            (0..attempts).map(|n| script::random(&mut dice, n + 1 == attempts)).collect();
+        let scripts: Vec<Script> = (0..attempts)
+            .map(|n| script::random(&mut dice, n + 1 == attempts))
+            .collect();
         let mut targets = Vec::new();
         for (n, script) in scripts.iter().enumerate() {
             if dice.once_in(5) {
@@ -94,7 +99,11 @@ pub(crate) fn build(seed: u64) -> (World, Vec<Expectation>, PeerId) {
     let mut world = setup.build();
     let upstream = world.add(upstream);
     let addr: SocketAddr = "192.0.2.1:80".parse().unwrap();
-    let weather_up = Weather { window_to_server: 65_536, ..weather(&mut dice) };
+    let weather_up = Weather {
+        window_to_server: 65_536,
+        window_to_peer: dice.pick(&[200, 65_536]),
+        ..weather(&mut dice)
+    };
     world.host("up.example", addr, upstream, weather_up);
     break_host(&mut world, &mut dice);
     let expectations = plots
@@ -109,7 +118,11 @@ pub(crate) fn build(seed: u64) -> (World, Vec<Expectation>, PeerId) {
                 question = question.cancelled_after(dice.below(2000));
             }
             let question = world.add(question);
-            Expectation { question, scripts, cancelled }
+            Expectation {
+                question,
+                scripts,
+                cancelled,
+            }
         })
         .collect();
     (world, expectations, upstream)
@@ -118,9 +131,16 @@ pub(crate) fn build(seed: u64) -> (World, Vec<Expectation>, PeerId) {
 /// A provider that cannot be reached, in one of many ways.
 fn break_host(world: &mut World, dice: &mut Random) {
     let addr: SocketAddr = "192.0.2.9:80".parse().unwrap();
-    let host = dice.pick(&[Host::Refuses(0), Host::Refuses(900), Host::Silent, Host::Unreachable]);
+    let host = dice.pick(&[
+        Host::Refuses(0),
+        Host::Refuses(900),
+        Host::Silent,
+        Host::Unreachable,
+    ]);
     world.sys().host(addr, host);
-    let takes = dice.pick(&[Some(0), Some(700), None]).map(Duration::from_millis);
+    let takes = dice
+        .pick(&[Some(0), Some(700), None])
+        .map(Duration::from_millis);
     let addrs = match dice.below(3) {
         0 => Err(std::io::ErrorKind::NotFound),
         1 => Ok(vec![addr.ip()]),
@@ -145,8 +165,16 @@ fn judge(question: &Question, expectation: &Expectation) {
     for watcher in &question.watchers {
         watcher.expect_a_whole_stream();
         assert!(watcher.resets.is_empty(), "{:?}", watcher.resets);
-        let told: Vec<_> = watcher.seen.iter().map(|seen| (&seen.id, &seen.json)).collect();
-        let first: Vec<_> = first.seen.iter().map(|seen| (&seen.id, &seen.json)).collect();
+        let told: Vec<_> = watcher
+            .seen
+            .iter()
+            .map(|seen| (&seen.id, &seen.json))
+            .collect();
+        let first: Vec<_> = first
+            .seen
+            .iter()
+            .map(|seen| (&seen.id, &seen.json))
+            .collect();
         assert_eq!(told, first, "all see the same");
     }
     let terminal = first.terminal().unwrap();

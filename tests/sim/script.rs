@@ -30,8 +30,6 @@ pub(crate) struct Script {
     /// All text that it could say.
     pub(crate) text: String,
     pub(crate) ending: Ending,
-    /// Does it fail before any content, so that the next target is tried?
-    pub(crate) falls_back: bool,
 }
 
 /// How the answer's body is framed.
@@ -52,7 +50,11 @@ pub(crate) fn blocks(pieces: &[&str], finish: bool, done: bool) -> Vec<Vec<u8>> 
         format!("data: {json}\n\n").into_bytes()
     };
     let mut blocks = vec![block(json!({"role": "assistant", "content": ""}), None)];
-    blocks.extend(pieces.iter().map(|piece| block(json!({"content": piece}), None)));
+    blocks.extend(
+        pieces
+            .iter()
+            .map(|piece| block(json!({"content": piece}), None)),
+    );
     if finish {
         blocks.push(block(json!({}), Some("stop")));
     }
@@ -91,7 +93,9 @@ pub(crate) fn response(status: &str, kind: &str, framing: Framing, body: &[u8]) 
 pub(crate) fn pieces(random: &mut Random, bytes: &[u8], slowest: u64) -> Vec<Act> {
     let mut acts = Vec::new();
     let mut rest = bytes;
-    let most = random.pick(&[1, 9, 60, 400, usize::MAX]).max(bytes.len() / 60);
+    let most = random
+        .pick(&[1, 9, 60, 400, usize::MAX])
+        .max(bytes.len() / 60);
     while !rest.is_empty() {
         let count = random.part(rest.len().min(most));
         acts.push(Act::Send(rest[..count].to_vec()));
@@ -106,7 +110,18 @@ pub(crate) fn pieces(random: &mut Random, bytes: &[u8], slowest: u64) -> Vec<Act
 /// Words of a random answer, some of them hard.
 pub(crate) fn words(random: &mut Random) -> Vec<&'static str> {
     let count = random.pick(&[0, 1, 3, 10, 40]);
-    let all = ["Hel", "lo ", "\u{1f600}", "\n", "\"quoted\"", "a \\ b", "\u{2028}", "wide ", "\u{e9}", "data: x\n\n"];
+    let all = [
+        "Hel",
+        "lo ",
+        "\u{1f600}",
+        "\n",
+        "\"quoted\"",
+        "a \\ b",
+        "\u{2028}",
+        "wide ",
+        "\u{e9}",
+        "data: x\n\n",
+    ];
     (0..count).map(|_| random.pick(&all)).collect()
 }
 
@@ -115,10 +130,17 @@ pub(crate) fn random(random: &mut Random, decisive: bool) -> Script {
     let said = words(random);
     let text: String = said.concat();
     let framing = random.pick(&[Framing::Chunked, Framing::Length, Framing::UntilClose]);
-    let error = |status: &str, body: &str| response(status, "application/json", Framing::Length, body.as_bytes());
+    let error = |status: &str, body: &str| {
+        response(status, "application/json", Framing::Length, body.as_bytes())
+    };
     let fails = |codes: &[&'static str]| Ending::Fails(codes.to_vec());
     let whole = |finish, done| {
-        response("200 OK", "text/event-stream", framing, &blocks(&said, finish, done).concat())
+        response(
+            "200 OK",
+            "text/event-stream",
+            framing,
+            &blocks(&said, finish, done).concat(),
+        )
     };
     let close = |mut acts: Vec<Act>| {
         if framing == Framing::UntilClose {
@@ -126,14 +148,16 @@ pub(crate) fn random(random: &mut Random, decisive: bool) -> Script {
         }
         acts
     };
-    let empty = said.is_empty();
-    let kind = if decisive { random.below(9) } else { 3 + random.below(3) };
+    let kind = if decisive {
+        random.below(9)
+    } else {
+        3 + random.below(3)
+    };
     match kind {
         0..=2 => Script {
-            acts: close(pieces(random, &whole(true, true), 300)),
+            acts: close(pieces(random, &whole(true, true), 30)),
             text,
             ending: Ending::Complete,
-            falls_back: false,
         },
         // Refused in the head.
         3 => {
@@ -147,56 +171,65 @@ pub(crate) fn random(random: &mut Random, decisive: bool) -> Script {
                 acts: pieces(random, &error(status, body), 50),
                 text: String::new(),
                 ending: fails(&[code]),
-                falls_back: true,
             }
         }
         // Gone before a byte.
         4 => Script {
-            acts: vec![Act::Wait(random.below(100)), random.pick(&[Act::Close, Act::Reset])],
+            acts: vec![
+                Act::Wait(random.below(100)),
+                random.pick(&[Act::Close, Act::Reset]),
+            ],
             text: String::new(),
             ending: fails(&["provider_unreachable"]),
-            falls_back: true,
         },
         // Never a word.
         5 => Script {
             acts: vec![Act::Stall],
             text: String::new(),
             ending: fails(&["provider_timeout"]),
-            falls_back: true,
         },
         // Cut anywhere, by the end or a reset.
         6 => {
             let bytes = whole(true, true);
             let cut = random.index(bytes.len());
-            let mut acts = pieces(random, &bytes[..cut], 100);
+            let mut acts = pieces(random, &bytes[..cut], 20);
             let reset = random.once_in(3);
             acts.push(if reset { Act::Reset } else { Act::Close });
             Script {
                 acts,
                 text,
                 // A cut in what follows the finish reason changes nothing; one before it does.
-                ending: fails(&["provider_truncated", "provider_unreachable", "provider_error", "complete"]),
-                falls_back: false,
+                ending: fails(&[
+                    "provider_truncated",
+                    "provider_unreachable",
+                    "provider_error",
+                    "complete",
+                ]),
             }
         }
         // Stalls in the middle.
         7 => {
             let bytes = whole(true, true);
             let cut = random.index(bytes.len());
-            let mut acts = pieces(random, &bytes[..cut], 100);
+            let mut acts = pieces(random, &bytes[..cut], 20);
             acts.push(Act::Stall);
-            Script { acts, text, ending: fails(&["provider_timeout", "complete"]), falls_back: false }
+            Script {
+                acts,
+                text,
+                ending: fails(&["provider_timeout", "complete"]),
+            }
         }
         // An error inside 200, after the content.
         _ => {
             let mut body = blocks(&said, false, false).concat();
-            body.extend(b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n");
+            body.extend(
+                b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n",
+            );
             let bytes = response("200 OK", "text/event-stream", framing, &body);
             Script {
-                acts: close(pieces(random, &bytes, 100)),
+                acts: close(pieces(random, &bytes, 20)),
                 text,
                 ending: fails(&["provider_error", "provider_overloaded"]),
-                falls_back: empty,
             }
         }
     }

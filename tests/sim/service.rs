@@ -9,7 +9,6 @@ use lmserver::runtime::plugin::transport::{Admission, Opening};
 use serde_json::Value;
 
 /// `POST /api/chat`, `GET` and `DELETE /api/chat/{id}`, `POST /api/publish`, `GET /connection/…`.
-#[derive(Default)]
 pub(crate) struct Chats;
 
 impl Service for Chats {
@@ -23,7 +22,10 @@ impl Service for Chats {
             (Method::Post, "/api/publish") => {
                 let channel = query_value(request.query().unwrap_or_default(), "channel");
                 let channel = channel.unwrap_or_default().as_ref().into();
-                let query = Query::Publish { channel, data: body.into() };
+                let query = Query::Publish {
+                    channel,
+                    data: body.into(),
+                };
                 Reply::Ask(query, Box::new(|answer, _| Reply::Response(told(&answer))))
             }
             (Method::Get, "/big") => Reply::Response(Response::text(200, vec![b'x'; 300_000])),
@@ -73,7 +75,12 @@ fn submit(body: &[u8], cx: &mut ServiceCx<'_>) -> Reply {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return Reply::Response(Response::json(400, "{}"));
     };
-    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        body.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let model = text("model");
     let plan = match cx.routing.plan(Some(&model)) {
         Ok(plan) => plan,
@@ -81,7 +88,9 @@ fn submit(body: &[u8], cx: &mut ServiceCx<'_>) -> Reply {
     };
     let mut random = [0; 16];
     cx.random(&mut random);
-    let name = random.iter().fold(String::from("chat:"), |name, byte| format!("{name}{byte:02x}"));
+    let name = random.iter().fold(String::from("chat:"), |name, byte| {
+        format!("{name}{byte:02x}")
+    });
     let message = Message {
         role: "user".into(),
         content: Content::Text(text("message")),
@@ -92,7 +101,10 @@ fn submit(body: &[u8], cx: &mut ServiceCx<'_>) -> Reply {
     let submission = Submission {
         channel: name.into(),
         model: model.into(),
-        request: ChatRequest { messages: vec![message], ..ChatRequest::default() },
+        request: ChatRequest {
+            messages: vec![message],
+            ..ChatRequest::default()
+        },
         plan,
         idempotency: None,
     };

@@ -88,7 +88,9 @@ impl Peer for Upstream {
                 && !line.playing
                 && let Some(event) = line.http.next_event(&Limits::default()).unwrap()
             {
-                let Event::Request { body, .. } = event else { continue };
+                let Event::Request { body, .. } = event else {
+                    continue;
+                };
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 let model = body["model"].as_str().unwrap().to_owned();
                 line.acts = self.scripts[&model].clone().into();
@@ -101,7 +103,11 @@ impl Peer for Upstream {
     }
 
     fn describe(&self) -> String {
-        format!("upstream, asked {:?}, {} lines", self.asked, self.lines.len())
+        format!(
+            "upstream, asked {:?}, {} lines",
+            self.asked,
+            self.lines.len()
+        )
     }
 }
 

@@ -55,11 +55,17 @@ impl Leg {
     }
 
     pub(crate) fn cut(self, bytes: usize) -> Self {
-        Self { cut: Some(bytes), ..self }
+        Self {
+            cut: Some(bytes),
+            ..self
+        }
     }
 
     pub(crate) fn after(self, millis: u64) -> Self {
-        Self { after: millis, ..self }
+        Self {
+            after: millis,
+            ..self
+        }
     }
 }
 
@@ -167,7 +173,10 @@ impl Watcher {
     }
 
     pub(crate) fn terminal(&self) -> Option<&Value> {
-        self.seen.iter().map(|seen| &seen.json).find(|json| is_terminal(json))
+        self.seen
+            .iter()
+            .map(|seen| &seen.json)
+            .find(|json| is_terminal(json))
     }
 
     /// Every stream is `start`, then any number of middle events, then one terminal event.
@@ -176,7 +185,12 @@ impl Watcher {
         for (n, seen) in self.seen.iter().enumerate() {
             let offset = seen.id.split_once('-').unwrap().1;
             assert_eq!(offset, (n + 1).to_string(), "{:?}", self.seen);
-            assert_eq!(is_terminal(&seen.json), n + 1 == self.seen.len(), "{:?}", self.seen);
+            assert_eq!(
+                is_terminal(&seen.json),
+                n + 1 == self.seen.len(),
+                "{:?}",
+                self.seen
+            );
             assert_eq!(seen.json["type"] == "start", n == 0, "{:?}", self.seen);
         }
     }
@@ -184,7 +198,11 @@ impl Watcher {
     fn current_leg(&self) -> Leg {
         match self.legs.get(self.leg) {
             Some(leg) => *leg,
-            None => Leg { cut: None, after: 1, ..*self.legs.last().unwrap() },
+            None => Leg {
+                cut: None,
+                after: 1,
+                ..*self.legs.last().unwrap()
+            },
         }
     }
 
@@ -225,21 +243,27 @@ impl Watcher {
     }
 
     fn connect(&mut self, leg: Leg, channel: &str, net: &mut Net<'_>) {
-        let Some(line) = net.connect(SERVER, leg.weather) else { return };
+        let Some(line) = net.connect(SERVER, leg.weather) else {
+            return;
+        };
         let mut unsent = Vec::new();
         let mut accept = String::new();
         let last = self.last_id.as_deref();
         match leg.via {
             Via::Sse11 | Via::Sse10 => {
                 let version = if leg.via == Via::Sse11 { "1.1" } else { "1.0" };
-                let cursor = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+                let cursor = last
+                    .map(|id| format!("Last-Event-ID: {id}\r\n"))
+                    .unwrap_or_default();
                 let head = format!(
                     "GET /connection/sse?channel={channel} HTTP/{version}\r\nHost: sim\r\n{cursor}\r\n"
                 );
                 unsent.extend(head.as_bytes());
             }
             Via::WebSocket => {
-                let cursor = last.map(|id| format!("&last_event_id={id}")).unwrap_or_default();
+                let cursor = last
+                    .map(|id| format!("&last_event_id={id}"))
+                    .unwrap_or_default();
                 let target = format!("/connection/websocket?channel={channel}{cursor}");
                 accept = handshake::write_request(&mut unsent, "sim", &target, [7; 16], &[]);
             }
@@ -282,7 +306,10 @@ impl Watcher {
                 net.wake(conn.next_read);
                 return None;
             }
-            let most = leg.cut.map_or(usize::MAX, |cut| cut - conn.received).min(leg.most);
+            let most = leg
+                .cut
+                .map_or(usize::MAX, |cut| cut - conn.received)
+                .min(leg.most);
             let mut bytes = Vec::new();
             match net.read(conn.line, &mut bytes, most) {
                 Received::Nothing => return None,
@@ -356,10 +383,21 @@ impl Watcher {
                     let mut body = body;
                     while let Some(item) = conn.sse.next_item(&mut body).unwrap() {
                         match item {
-                            Item::Event { data, last_event_id, .. } => {
+                            Item::Event {
+                                data,
+                                last_event_id,
+                                ..
+                            } => {
                                 let json = serde_json::from_slice(data).unwrap_or(Value::Null);
                                 let id = last_event_id.to_owned();
-                                note(&mut self.seen, &mut self.resets, &mut self.last_id, id, json, now);
+                                note(
+                                    &mut self.seen,
+                                    &mut self.resets,
+                                    &mut self.last_id,
+                                    id,
+                                    json,
+                                    now,
+                                );
                             }
                             Item::Comment(text) => {
                                 assert_eq!(text, b"hb");
@@ -384,7 +422,10 @@ impl Watcher {
     fn take_frames(&mut self, conn: &mut Connection, bytes: &[u8], now: Moment) {
         let Some(ws) = &mut conn.ws else { return };
         ws.feed(bytes);
-        assert!(conn.close_code.is_none() || bytes.is_empty(), "something after the close frame");
+        assert!(
+            conn.close_code.is_none() || bytes.is_empty(),
+            "something after the close frame"
+        );
         while let Some(event) = ws.next_event(&ws::Limits::default()).unwrap() {
             match event {
                 ws::Event::Text(text) => {
@@ -393,7 +434,14 @@ impl Watcher {
                         Value::Object(fields) => fields.shift_remove_id(),
                         _ => String::new(),
                     };
-                    note(&mut self.seen, &mut self.resets, &mut self.last_id, id, json, now);
+                    note(
+                        &mut self.seen,
+                        &mut self.resets,
+                        &mut self.last_id,
+                        id,
+                        json,
+                        now,
+                    );
                 }
                 ws::Event::Ping(payload) => {
                     self.beats.push(now);
@@ -442,14 +490,21 @@ fn note(
     json: Value,
     at: Moment,
 ) {
-    assert!(!id.is_empty(), "an event without an id: {json}");
-    *last_id = Some(id.clone());
+    // A refusal over a WebSocket is no event of the channel.
+    let refusal = json["code"] == "not_found" || json["code"] == "gone";
+    assert!(!id.is_empty() || refusal, "an event without an id: {json}");
+    if !id.is_empty() {
+        *last_id = Some(id.clone());
+    }
     if json["type"] == "reset" {
         assert!(id.ends_with("-0"));
         seen.clear();
         return resets.push(json);
     }
-    assert!(!seen.iter().any(|seen| is_terminal(&seen.json)), "{id} {json} after the end");
+    assert!(
+        !seen.iter().any(|seen| is_terminal(&seen.json)),
+        "{id} {json} after the end"
+    );
     if let Some((epoch, offset)) = seen.last().and_then(|last| last.id.split_once('-')) {
         let want = format!("{epoch}-{}", offset.parse::<u64>().unwrap() + 1);
         assert_eq!(id, want, "lost or doubled");
@@ -468,6 +523,8 @@ trait ShiftRemove {
 impl ShiftRemove for serde_json::Map<String, Value> {
     /// Takes the position off a message, so that what is left is the event.
     fn shift_remove_id(&mut self) -> String {
-        self.remove("id").and_then(|id| id.as_str().map(str::to_owned)).unwrap_or_default()
+        self.remove("id")
+            .and_then(|id| id.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 }

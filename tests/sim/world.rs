@@ -107,8 +107,7 @@ impl Setup {
             providers: self.instances,
             models: self.models,
         });
-        let mut reactor =
-            Reactor::new(sys, Box::new(Chats::default()), routing, self.limits, self.channels);
+        let mut reactor = Reactor::new(sys, Box::new(Chats), routing, self.limits, self.channels);
         reactor.listen(&ListenAddr::Tcp(SERVER), None).unwrap();
         World {
             reactor,
@@ -176,7 +175,7 @@ impl World {
         self.sys().add(peer)
     }
 
-    pub(crate) fn peer<T: Peer>(&mut self, id: PeerId) -> &T {
+    pub(crate) fn peer<T: Peer>(&self, id: PeerId) -> &T {
         self.reactor.sys().peer(id).unwrap()
     }
 
@@ -184,7 +183,13 @@ impl World {
     pub(crate) fn host(&mut self, name: &str, addr: SocketAddr, peer: PeerId, weather: Weather) {
         self.sys().host(addr, Host::Accepts(peer, 1, weather));
         let takes = Some(Duration::from_millis(1));
-        self.sys().name(name, Name { addrs: Ok(vec![addr.ip()]), takes });
+        self.sys().name(
+            name,
+            Name {
+                addrs: Ok(vec![addr.ip()]),
+                takes,
+            },
+        );
     }
 
     /// One turn. False: the server has stopped.
@@ -197,9 +202,17 @@ impl World {
         if self.checks
             && let Err(mistake) = self.reactor.check()
         {
-            panic!("seed {}: {mistake}\n{}", self.blame.0, self.reactor.sys().dump());
+            panic!(
+                "seed {}: {mistake}\n{}",
+                self.blame.0,
+                self.reactor.sys().dump()
+            );
         }
-        assert!(self.turns < MOST_TURNS, "it never ends: {}", self.reactor.sys().dump());
+        assert!(
+            self.turns < MOST_TURNS,
+            "it never ends: {}",
+            self.reactor.sys().dump()
+        );
         goes_on
     }
 
@@ -208,20 +221,18 @@ impl World {
         let limit = self.now() + limit;
         while !self.sys().all_done() {
             assert!(self.turn(), "the server stopped by itself");
-            assert!(self.now() < limit, "not done in time: {}", self.reactor.sys().dump());
+            assert!(
+                self.now() < limit,
+                "not done in time: {}",
+                self.reactor.sys().dump()
+            );
         }
     }
 
     /// Runs for a time, whatever the peers do.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now() + time;
-        struct Nothing;
-        impl Peer for Nothing {
-            fn step(&mut self, _: Moment, net: &mut lmserver::runtime::sys::sim::Net<'_>) {
-                net.done();
-            }
-        }
-        self.sys().add_at(Nothing, until);
+        self.sys().return_at(until);
         while self.now() < until {
             assert!(self.turn(), "the server stopped by itself");
         }
@@ -231,7 +242,11 @@ impl World {
     pub(crate) fn run_to_stop(&mut self, limit: Duration) {
         let limit = self.now() + limit;
         while self.turn() {
-            assert!(self.now() < limit, "it does not stop: {}", self.reactor.sys().dump());
+            assert!(
+                self.now() < limit,
+                "it does not stop: {}",
+                self.reactor.sys().dump()
+            );
         }
     }
 
@@ -240,11 +255,26 @@ impl World {
     pub(crate) fn expect_nothing_left(&mut self) {
         self.pass(Duration::from_secs(4000));
         let metrics = self.reactor.metrics();
-        let left = (metrics.connections, metrics.sessions, metrics.runs, metrics.channels);
-        assert_eq!(left, (0, 0, 0, 0), "left: {metrics:?}\n{}", self.reactor.sys().dump());
+        let left = (
+            metrics.connections,
+            metrics.sessions,
+            metrics.runs,
+            metrics.channels,
+        );
+        assert_eq!(
+            left,
+            (0, 0, 0, 0),
+            "left: {metrics:?}\n{}",
+            self.reactor.sys().dump()
+        );
         assert_eq!(metrics.channel_bytes, 0);
         assert!(self.reactor.is_quiet(), "{}", self.reactor.sys().dump());
-        assert_eq!(self.reactor.sys().open_sockets(), 1, "{}", self.reactor.sys().dump());
+        assert_eq!(
+            self.reactor.sys().open_sockets(),
+            1,
+            "{}",
+            self.reactor.sys().dump()
+        );
         assert_eq!(metrics.panics, 0);
     }
 }

@@ -179,6 +179,11 @@ impl SimSys {
         self.core.accepts_failed
     }
 
+    /// A poll returns at `at`, though nothing has happened then.
+    pub fn return_at(&mut self, at: Moment) {
+        self.core.schedule(at, Happening::Return);
+    }
+
     /// Changes how unkind the world is from now on.
     pub fn set_faults(&mut self, faults: Faults) {
         self.core.faults = faults;
@@ -308,7 +313,9 @@ impl Sys for SimSys {
         loop {
             self.happen()?;
             self.core.tell(events);
-            if events.len() > start || until.is_some_and(|until| until <= self.core.now) {
+            let interrupted = std::mem::take(&mut self.core.returns);
+            let over = until.is_some_and(|until| until <= self.core.now);
+            if events.len() > start || over || interrupted {
                 break;
             }
             let next = self.core.agenda.first().map(|(at, _, _)| *at);

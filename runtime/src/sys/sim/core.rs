@@ -28,6 +28,8 @@ pub(super) enum Happening {
     Reload,
     /// Time passes, nothing else.
     Nothing,
+    /// A poll returns, though nothing has happened.
+    Return,
 }
 
 /// Why a connect fails.
@@ -76,6 +78,8 @@ pub(super) struct Core {
     pub(super) accepts_failed: u64,
     pub(super) polls_at_once: u32,
     pub(super) polls: u64,
+    /// The poll that goes on returns now.
+    pub(super) returns: bool,
     pub(super) fingerprint: Fingerprint,
     pub(super) next_port: u16,
 }
@@ -104,6 +108,7 @@ impl Core {
             accepts_failed: 0,
             polls_at_once: 0,
             polls: 0,
+            returns: false,
             fingerprint: Fingerprint::default(),
             next_port: 40_000,
         }
@@ -165,6 +170,7 @@ impl Core {
             Happening::Stop => self.told.push(SysEvent::Signal(Signal::Stop)),
             Happening::Reload => self.told.push(SysEvent::Signal(Signal::Reload)),
             Happening::Nothing => {}
+            Happening::Return => self.returns = true,
         }
     }
 

@@ -1,0 +1,86 @@
+//! Each deadline of a provider ends the answer at its moment with an error that names it.
+
+use std::time::Duration;
+
+use lmserver::runtime::sys::sim::{Host, Name};
+
+use crate::scene::{Scene, UPSTREAM, begun, chunk, delta, second, watched};
+use crate::script::Act;
+
+fn expect_timeout(scene: &mut Scene, at: u64, timer: &str, text: &str) {
+    scene.world.run(Duration::from_secs(1000));
+    let last = scene.last();
+    assert_eq!(last.json["code"], "provider_timeout", "{}", last.json);
+    let message = last.json["message"].as_str().unwrap();
+    assert!(
+        message.contains(timer) && message.contains("up.example"),
+        "{message}"
+    );
+    let late = last.at.0.checked_sub(second(at).0).unwrap();
+    assert!(late <= 2, "{} ms, wanted {at} s", last.at.0);
+    assert_eq!(scene.question().watchers[0].text(), text);
+    scene.question().watchers[0].expect_a_whole_stream();
+    scene.world.expect_nothing_left();
+}
+
+#[test]
+fn a_name_that_is_never_answered_is_a_connect_timeout() {
+    let mut scene = watched(vec![]);
+    let addrs = Ok(vec!["192.0.2.1".parse().unwrap()]);
+    scene
+        .world
+        .sys()
+        .name("up.example", Name { addrs, takes: None });
+    expect_timeout(&mut scene, 10, "connect_timeout", "");
+}
+
+#[test]
+fn a_silent_host_is_a_connect_timeout() {
+    let mut scene = watched(vec![]);
+    scene
+        .world
+        .sys()
+        .host(UPSTREAM.parse().unwrap(), Host::Silent);
+    expect_timeout(&mut scene, 10, "connect_timeout", "");
+}
+
+#[test]
+fn silence_after_the_request_is_a_first_event_timeout() {
+    expect_timeout(
+        &mut watched(vec![Act::Stall]),
+        120,
+        "first_event_timeout",
+        "",
+    );
+}
+
+#[test]
+fn signs_of_life_are_no_first_event() {
+    let mut acts = vec![Act::Send(begun(&[]))];
+    for _ in 0..40 {
+        acts.extend([Act::Wait(5000), Act::Send(chunk(b": ping\n\n"))]);
+    }
+    expect_timeout(&mut watched(acts), 120, "first_event_timeout", "");
+}
+
+#[test]
+fn silence_after_an_event_is_a_between_events_timeout() {
+    let acts = vec![
+        Act::Send(begun(&[])),
+        Act::Wait(30_000),
+        Act::Send(delta("Hel")),
+        Act::Wait(50_000),
+        Act::Send(delta("lo")),
+        Act::Stall,
+    ];
+    expect_timeout(&mut watched(acts), 140, "between_events_timeout", "Hello");
+}
+
+#[test]
+fn signs_of_life_keep_an_answer_going_until_its_total() {
+    let mut acts = vec![Act::Send(begun(&["Hel"]))];
+    for _ in 0..100 {
+        acts.extend([Act::Wait(10_000), Act::Send(chunk(b": ping\n\n"))]);
+    }
+    expect_timeout(&mut watched(acts), 600, "total_timeout", "Hel");
+}
