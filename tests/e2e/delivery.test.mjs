@@ -377,6 +377,82 @@ describe('one position for every transport', () => {
   });
 });
 
+describe('many and slow subscribers', () => {
+  test('a thousand on both transports and one that never reads: each of the others has the whole answer', async () => {
+    const id = await server.chat('hello');
+    const answer = await upstream.next();
+    const stuck = await subscribe(server.port, id);
+    stuck.socket.pause();
+    const readers = Array.from({ length: 1000 }, (_, i) => (i % 2 ? new Socket(server.port, id) : listen(server.port, id)));
+    await Promise.all(readers.map((reader) => reader.until(({ events }) => events.length >= 1)));
+    const said = words(50);
+    await answer.dictate(said, 5);
+    answer.end();
+    await Promise.all(readers.map((reader) => reader.closed ?? reader.ended));
+    for (const reader of readers) {
+      assert.deepEqual(offsets(reader.ids), from(1, 52));
+      assert.equal(textOf(reader.events.map((event) => event.json ?? event)), said.join(''));
+    }
+    stuck.socket.resume();
+    assert.equal(await stuck.ended, 'complete');
+    assert.equal(stuck.text, said.join(''));
+  });
+
+  test('one that reads nothing of a large answer holds nobody up, and finds all of it later', async () => {
+    const id = await server.chat('hello');
+    const answer = await upstream.next();
+    const slow = await subscribe(server.port, id);
+    slow.socket.pause();
+    const quick = [await subscribe(server.port, id), new Socket(server.port, id)];
+    const said = Array.from({ length: 200 }, (_, i) => `${i}:`.padEnd(16_000, 'x'));
+    answer.say(...said);
+    answer.end();
+    await Promise.all([quick[0].ended, quick[1].closed]);
+    assert.equal(slow.over, undefined, 'it still has not read');
+    slow.socket.resume();
+    assert.equal(await slow.ended, 'complete');
+    const whole = said.join('');
+    for (const reader of [slow, ...quick]) assert.ok(textOf(reader.events.map((event) => event.json ?? event)) === whole);
+  });
+});
+
+describe('open channels', () => {
+  test('what is published comes as it stands, to early, late and resuming subscribers on both transports', async () => {
+    const open = await Server.start({ config: openai(upstream.base, { rest: '[channels]\nopen = true\nhistory_size = 3\n[auth]\napi_keys = ["sesame"]' }) });
+    try {
+      const publish = async (data, channel = 'news') => {
+        const response = await fetch(`${open.url}/api/publish`, {
+          method: 'POST', headers: { 'Content-Type': 'application/json', 'X-API-Key': 'sesame' }, body: `{"channel":"${channel}","data":${data}}`,
+        });
+        return { status: response.status, ...(await response.json()) };
+      };
+      const early = [await subscribe(open.port, 'news'), new Socket(open.port, 'news')];
+      await new Promise((resolve) => early[1].ws.once('open', resolve));
+      const data = ['{"b": 1, "a":[2,  3]}', '{"text":"Wörld\\n"}', '"plain"', '{"n":1.50}'];
+      const results = [];
+      for (const one of data) results.push((await publish(one)).result);
+      assert.deepEqual(results.map(({ offset }) => offset), [1, 2, 3, 4]);
+      const { epoch } = results[0];
+      await Promise.all(early.map((reader) => reader.until(({ events }) => events.length === 4)));
+      assert.deepEqual(early[0].events.map(({ data: got }) => got), data);
+      assert.deepEqual(early[0].ids, from(1, 4).map((offset) => `${epoch}-${offset}`));
+      assert.deepEqual(early[1].events, data.map((one, i) => ({ id: `${epoch}-${i + 1}`, data: JSON.parse(one) })));
+      const resumed = await subscribe(open.port, 'news', { after: `${epoch}-2` });
+      await resumed.until(({ events }) => events.length === 2);
+      assert.deepEqual(resumed.events.map(({ data: got }) => got), data.slice(2));
+      const behind = await subscribe(open.port, 'news', { after: `${epoch}-0` });
+      await behind.until(({ events }) => events.length === 4);
+      assert.equal(behind.events[0].json.type, 'reset');
+      assert.deepEqual(behind.events.slice(1).map(({ data: got }) => got), data.slice(1), 'the history holds three');
+      const reserved = await publish('{}', 'chat:00000000-0000-4000-8000-000000000000');
+      assert.ok(reserved.error && !reserved.result, 'nobody else publishes to a chat');
+      for (const reader of [early[0], early[1], resumed, behind]) reader.close();
+    } finally {
+      await open.stop();
+    }
+  });
+});
+
 describe('POST and DELETE /api/chat', () => {
   test('a repeated POST with the same Idempotency-Key is the same channel; another body is 422', async () => {
     const key = { 'Idempotency-Key': 'order-66' };
