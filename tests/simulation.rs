@@ -22,6 +22,8 @@ mod cancel;
 mod client;
 #[path = "sim/determinism.rs"]
 mod determinism;
+#[path = "sim/edge.rs"]
+mod edge;
 #[path = "sim/expiry.rs"]
 mod expiry;
 #[path = "sim/heartbeat.rs"]
@@ -36,8 +38,6 @@ mod reach;
 mod scene;
 #[path = "sim/script.rs"]
 mod script;
-#[path = "sim/service.rs"]
-mod service;
 #[path = "sim/slow.rs"]
 mod slow;
 #[path = "sim/stop.rs"]

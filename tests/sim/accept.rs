@@ -93,22 +93,3 @@ fn a_full_system_and_impatient_peers_cost_a_moment() {
     assert!(world.sys().polls() < 100);
     assert!(world.now() <= Moment(1000));
 }
-
-#[test]
-fn a_large_response_reaches_a_client_with_a_tiny_window() {
-    let mut world = Setup::new(1).build();
-    let weather = Weather {
-        window_to_peer: 1000,
-        latency: (1, 4),
-        ..Weather::default()
-    };
-    let fetch = Fetch::new(Method::Get, "/big", b"", weather);
-    let caller = world.add(Caller::new(fetch));
-    world.run(Duration::from_secs(60));
-    let fetch = &world.peer::<Caller>(caller).fetch;
-    assert_eq!(
-        (fetch.status, fetch.body.len(), fetch.whole),
-        (Some(200), 300_000, true)
-    );
-    world.expect_nothing_left();
-}

@@ -23,7 +23,7 @@ fn cancelled(acts: Vec<Act>, millis: u64) -> Scene {
     )
 }
 
-fn expect_cancelled(scene: &mut Scene) {
+fn expect_cancelled(scene: &Scene) {
     for watcher in &scene.question().watchers {
         watcher.expect_a_whole_stream();
         let last = &watcher.seen.last().unwrap();
@@ -41,7 +41,7 @@ fn a_cancel_ends_the_answer_and_the_providers_connection_in_every_phase() {
     ] {
         let mut scene = cancelled(acts, 500);
         scene.world.run(Duration::from_secs(60));
-        expect_cancelled(&mut scene);
+        expect_cancelled(&scene);
         assert_eq!(scene.upstream().ended_at, [Moment(500)]);
         scene.world.expect_nothing_left();
     }
@@ -55,7 +55,7 @@ fn a_cancel_ends_the_answer_and_the_providers_connection_in_every_phase() {
             .sys()
             .host(UPSTREAM.parse().unwrap(), Host::Silent);
         scene.world.run(Duration::from_secs(60));
-        expect_cancelled(&mut scene);
+        expect_cancelled(&scene);
         scene.world.expect_nothing_left();
     }
 }
@@ -72,7 +72,7 @@ fn a_listener_cancels_over_its_websocket() {
         },
     );
     scene.world.run(Duration::from_secs(60));
-    expect_cancelled(&mut scene);
+    expect_cancelled(&scene);
     assert_eq!(scene.question().watchers[0].ends, [Ended::Whole(1000)]);
 }
 
@@ -87,7 +87,7 @@ fn a_cancel_after_the_end_changes_nothing() {
     assert_eq!(scene.last().json["finish_reason"], "stop");
     let target = format!("/api/chat/{}", scene.channel());
     for (method, want) in [
-        (Method::Delete, r#"{"running":false}"#),
+        (Method::Delete, r#""cancelled":false"#),
         (Method::Get, "completed"),
     ] {
         let fetch = Fetch::new(method, &target, b"", Weather::default());

@@ -31,7 +31,10 @@ impl Fetch {
             &method,
             target,
             "sim",
-            [("Connection", "close")],
+            [
+                ("Connection", "close"),
+                ("Content-Type", "application/json"),
+            ],
             body,
         );
         Self::raw(method, unsent, weather)

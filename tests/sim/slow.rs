@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::client::Question;
+use lmserver::proto::http1::Method;
+
+use crate::client::{Caller, Fetch, Question};
 use crate::scene::{Scene, begun, delta, ending, scene};
 use crate::script::Act;
 use crate::watcher::{Leg, Via, Watcher};
@@ -124,5 +126,27 @@ fn a_trickling_reader_gets_all_and_is_not_cut() {
         watcher.expect_a_whole_stream();
         assert_eq!((watcher.text().len(), watcher.ends.len()), (204_800, 1));
     }
+    scene.world.expect_nothing_left();
+}
+
+#[test]
+fn a_large_response_reaches_a_client_with_a_tiny_window() {
+    let mut scene = crowd(1, None);
+    scene.world.run(Duration::from_secs(60));
+    let weather = Weather {
+        window_to_peer: 1000,
+        latency: (1, 4),
+        ..Weather::default()
+    };
+    let target = format!("/api/chat/{}", scene.channel());
+    let state = Fetch::new(Method::Get, &target, b"", weather);
+    let caller = scene.world.add(Caller::new(state));
+    scene.world.run(Duration::from_secs(60));
+    let fetch = &scene.world.peer::<Caller>(caller).fetch;
+    assert!(
+        fetch.whole && fetch.body.len() > 204_800,
+        "{}",
+        fetch.describe()
+    );
     scene.world.expect_nothing_left();
 }

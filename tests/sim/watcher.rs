@@ -232,6 +232,11 @@ impl Watcher {
             None => self.conn = Some(conn),
             Some(end) => {
                 self.done |= conn.stops;
+                if let Ended::Whole(_) = end {
+                    // As the server asked, or as a patient client of a WebSocket would.
+                    let pause = conn.sse.retry().map_or(1000, |retry| retry.as_millis());
+                    self.not_before = Some(Moment(now.0 + u64::try_from(pause).unwrap()));
+                }
                 self.ends.push(end);
                 self.leg += 1;
                 if !self.done {

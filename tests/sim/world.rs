@@ -5,18 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use lmserver::api::{Api, ApiSettings, TOKEN_LIFETIME};
 use lmserver::runtime::limits::{ChannelLimits, Limits};
 use lmserver::runtime::plugin::provider::{
     BaseUrl, OpenProvider, PluginSection, ProviderSettings, Secret,
 };
+use lmserver::runtime::plugin::transport::Transport;
 use lmserver::runtime::reactor::Reactor;
 use lmserver::runtime::routing::{Instance, ProviderTimers, Routing, Target};
 use lmserver::runtime::sys::ListenAddr;
 use lmserver::runtime::sys::sim::{Faults, Host, Name, Peer, PeerId, SimSys, Weather};
 use lmserver::runtime::time::Moment;
 use lmserver::runtime::tls::Trust;
-
-use crate::service::Chats;
 
 /// Where the server listens.
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -107,7 +107,13 @@ impl Setup {
             providers: self.instances,
             models: self.models,
         });
-        let mut reactor = Reactor::new(sys, Box::new(Chats), routing, self.limits, self.channels);
+        let mut reactor = Reactor::new(
+            sys,
+            Box::new(application()),
+            routing,
+            self.limits,
+            self.channels,
+        );
         reactor.listen(&ListenAddr::Tcp(SERVER), None).unwrap();
         World {
             reactor,
@@ -116,6 +122,24 @@ impl Setup {
             checks: true,
         }
     }
+}
+
+/// The application as it is by default, with open channels.
+fn application() -> Api {
+    let transports: [(&str, Box<dyn Transport>); 2] = [
+        ("sse", Box::new(lmserver_sse::Sse)),
+        ("websocket", Box::new(lmserver_websocket::WebSocket)),
+    ];
+    Api::new(ApiSettings {
+        api_keys: Vec::new(),
+        token_secret: None,
+        token_lifetime: TOKEN_LIFETIME,
+        allowed_origins: None,
+        page: true,
+        open_channels: true,
+        transports: transports.map(|(name, it)| (name.into(), it)).into(),
+        reload: Box::new(|| None),
+    })
 }
 
 /// A provider's own keys.
