@@ -17,9 +17,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::encoding::{Encoding, Entry};
 use crate::event::{Epoch, Event, Kind, Position};
 use crate::ids::{ConnId, RunId};
-use crate::plugin::transport::{Encoding, Entry};
 use crate::time::Moment;
 
 pub(crate) mod log;
@@ -83,6 +83,15 @@ impl fmt::Display for ResetReason {
             Self::Trimmed => "the position is older than the history",
         })
     }
+}
+
+/// The identity of a repeatable request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// A digest of the caller and of the key it chose.
+    pub key: [u8; 32],
+    /// A digest of the request's body.
+    pub body: [u8; 32],
 }
 
 /// The place that a publication was given.

@@ -4,9 +4,9 @@
 use lmserver_proto::http1::Response;
 use lmserver_proto::http1::server::Answering;
 
+use crate::encoding::Encoding;
 use crate::event::After;
 use crate::ids::{ConnId, RunId};
-use crate::plugin::transport::Encoding;
 
 /// A wish of a session or of the engine itself.
 pub(crate) enum Effect {

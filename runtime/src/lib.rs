@@ -1,12 +1,16 @@
 //! The engine of lmserver: one reactor, channels as logs, subscribers as cursors, plugins.
 //!
 //! ```text
-//!   ids arena time event outbox timers limits metrics sys tls     the ground floor
-//!     channel                                                      logs, views, registry
-//!       effect plugin routing                                      contracts
-//!         conn run                                                 connections, generations
-//!           reactor                                                the loop
+//!   ids time arena event encoding timers outbox limits metrics sys tls   the ground floor
+//!     channel                                                            logs, views, registry
+//!       effect routing plugin                                            contracts
+//!         run                                                            attempts, idle connections
+//!           conn                                                         roles, links, writing
+//!             reactor                                                    the loop
 //! ```
+//!
+//! A file imports from its own line and the lines above it, never from one below, and no two files
+//! import each other.
 //!
 //! Start at [`reactor::Reactor`]: it owns everything, and its module shows the turn.
 
@@ -14,6 +18,7 @@ mod arena;
 pub mod channel;
 mod conn;
 mod effect;
+mod encoding;
 pub mod event;
 pub mod ids;
 pub mod limits;

@@ -8,12 +8,11 @@ mod expiry;
 mod place;
 
 use super::tombstones::Tombstones;
-use super::{Channel, Life, Placement, Published};
+use super::{Channel, Idempotency, Life, Placement, Published};
 use crate::arena::Arena;
 use crate::event::{After, Epoch, Event, Position};
 use crate::ids::{ChannelId, RunId};
 use crate::limits::ChannelLimits;
-use crate::plugin::service::Idempotency;
 use crate::time::Moment;
 
 /// How long an encoding that nobody reads is kept, for those who reconnect.

@@ -18,6 +18,8 @@ use crate::plugin::transport::{Opening, Session, SessionCx, Transport};
 use crate::routing::{Plan, Routing};
 use crate::time::Moment;
 
+pub use crate::channel::Idempotency;
+
 /// The application behind HTTP. One value per reactor.
 pub trait Service {
     /// Answers one request. `body` is whole and within its limit.
@@ -109,15 +111,6 @@ pub struct Submission {
     pub plan: Plan,
     /// Makes a repetition find the first channel.
     pub idempotency: Option<Idempotency>,
-}
-
-/// The identity of a repeatable request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    /// A digest of the caller and of the key it chose.
-    pub key: [u8; 32],
-    /// A digest of the request's body.
-    pub body: [u8; 32],
 }
 
 /// The engine's answer to a [`Query`].

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::channel::{Placement, ResetReason};
+use crate::encoding::{Encoding, Entry};
 use crate::event::{After, Epoch, Event, FinishReason, Kind, Position};
 use crate::ids::ChannelId;
 use crate::limits::ChannelLimits;
-use crate::plugin::transport::{Encoding, Entry};
 use crate::sys::sim::Random;
 use crate::time::Moment;
 

@@ -2,11 +2,10 @@
 
 use super::World;
 use super::reference::{self, Known, Reference};
-use crate::channel::Life;
 use crate::channel::registry::{Created, PublishOutcome, Room};
+use crate::channel::{Idempotency, Life};
 use crate::event::{Event, Kind, Position};
 use crate::ids::ChannelId;
-use crate::plugin::service::Idempotency;
 use crate::time::Moment;
 
 impl World {

@@ -2,9 +2,9 @@
 
 use super::{Registry, UNREAD_VIEW_TTL};
 use crate::channel::{Channel, Cursor, Life, Placement, ResetReason};
+use crate::encoding::Encoding;
 use crate::event::{After, Epoch, Position};
 use crate::ids::ConnId;
-use crate::plugin::transport::Encoding;
 use crate::time::Moment;
 
 impl Registry {
