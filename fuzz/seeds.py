@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Writes the seeds: what is written here, and what is in tests/data.
+
+The first byte of a seed is its target's mode (see fuzz/src/TARGET.rs); config has none.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import struct
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+SEEDS = HERE / "seeds"
+DATA = HERE.parent / "tests" / "data"
+EXAMPLE = HERE.parent / "lmserver.example.toml"
+LARGEST = 8 * 1024
+
+
+def write(target, mode, text):
+    data = text.encode() if isinstance(text, str) else text
+    data = mode.encode() + data
+    if len(data) > LARGEST:
+        return
+    name = hashlib.sha256(data).hexdigest()[:16]
+    (SEEDS / target / name).write_bytes(data)
+
+
+def lines(text):
+    return text.strip("\n").replace("\n", "\r\n") + "\r\n\r\n"
+
+
+HOST = "Host: a"
+GET = lines(f"GET / HTTP/1.1\n{HOST}")
+CHUNKS = "5;a=\"b\"\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n"
+UPGRADE = lines(
+    f"GET /connection/websocket?channel=x HTTP/1.1\n{HOST}\nUpgrade: websocket\n"
+    "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
+
+REQUESTS = [
+    GET,
+    GET + GET,
+    "\r\n\r\n" + GET,
+    lines("GET / HTTP/1.0"),
+    lines("GET / HTTP/1.0\nConnection: keep-alive") + lines("GET / HTTP/1.0"),
+    lines(f"OPTIONS * HTTP/1.1\n{HOST}"),
+    lines(f"HEAD http://b:1/c?d=%20 HTTP/1.1\n{HOST}"),
+    lines("CONNECT b:443 HTTP/1.1\nHost: b") + "tunnel",
+    lines(f"POST / HTTP/1.1\n{HOST}\nContent-Length: 5") + "hello" + GET,
+    lines(f"POST / HTTP/1.1\n{HOST}\nTransfer-Encoding: chunked") + CHUNKS + GET,
+    lines(f"POST / HTTP/1.1\n{HOST}\nExpect: 100-continue\nContent-Length: 1") + "x" + GET,
+    lines(f"POST / HTTP/1.1\n{HOST}\nContent-Length: 3\nTransfer-Encoding: chunked") + "0\r\n\r\n",
+    lines(f"GET / HTTP/1.1\n{HOST}\nConnection: close") + "nothing of this is read",
+    lines(f"GET / HTTP/1.1\n{HOST}\nX: a\n folded"),
+    lines("GET / HTTP/1.1\nHost: [::1]:80\nAccept: a;q=0.5, b\nCookie: c=d"),
+    lines("GET / HTTP/2.0"),
+    UPGRADE + "\x01\x02\x03",
+]
+
+RESPONSES = [
+    lines("HTTP/1.1 200 OK\nContent-Length: 5") + "hello",
+    lines("HTTP/1.1 200 OK\nTransfer-Encoding: chunked") + CHUNKS,
+    lines("HTTP/1.1 200 OK\nContent-Length: 9\nTransfer-Encoding: chunked") + CHUNKS,
+    lines("HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 2") + "hi",
+    lines("HTTP/1.1 200 OK") + "until the end",
+    lines("HTTP/1.1 100 Continue") + lines("HTTP/1.1 103 Early Hints\nLink: x") + lines("HTTP/1.1 204 No Content"),
+    lines("HTTP/1.1 101 Switching Protocols\nUpgrade: websocket") + "frames",
+    lines("HTTP/1.1 304 Not Modified\nContent-Length: 9"),
+    lines("HTTP/1.1 404\nContent-Length: 0"),
+    lines("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 5, 5") + "hello" + "junk",
+]
+
+
+def gzip(data, flags=0):
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    body = packer.compress(data) + packer.flush()
+    extra = b""
+    if flags & 4:
+        extra += b"\x02\x00ab"
+    if flags & 8:
+        extra += b"name\x00"
+    if flags & 16:
+        extra += b"comment\x00"
+    if flags & 2:
+        extra += b"\x00\x00"
+    end = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\x03" + extra + body + end
+
+
+def http_response():
+    for response in RESPONSES:
+        for mode in "0123" "89:;":
+            write("http_response", mode, response)
+    text = b"data: hello\n\n" * 5
+    for flags in (0, 2, 4, 8, 16, 30):
+        write("http_response", "4", gzip(text, flags))
+    write("http_response", "4", gzip(text) + gzip(b"") + gzip(text) + b"\0\0")
+    write("http_response", "5", zlib.compress(text))
+    write("http_response", "5", gzip(text)[10:-8])
+    write("http_response", "6", text)
+    packed = gzip(text)
+    for coding in ("gzip", "deflate", "br"):
+        head = lines(f"HTTP/1.1 200 OK\nContent-Encoding: {coding}\nContent-Length: {len(packed)}")
+        write("http_response", "0", head.encode() + packed)
+
+
+def frame(opcode, payload=b"", fin=True, mask=b"\x01\x02\x03\x04", length=None):
+    first = bytes([(0x80 if fin else 0) | opcode])
+    size = len(payload)
+    bit = 0x80 if mask else 0
+    if length == 64 or size > 65535:
+        head = bytes([bit | 127]) + struct.pack(">Q", size)
+    elif length == 16 or size > 125:
+        head = bytes([bit | 126]) + struct.pack(">H", size)
+    else:
+        head = bytes([bit | size])
+    if mask:
+        payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return first + head + (mask or b"") + payload
+
+
+def frames(mask):
+    say = lambda *parts, **more: frame(*parts, mask=mask, **more)
+    return [
+        say(1, b"hello"),
+        say(1, "ä€😀".encode()),
+        say(1, "ä€😀".encode()[:4], fin=False) + say(9, b"p") + say(0, "ä€😀".encode()[4:]),
+        say(2, bytes(range(256))),
+        say(1, b"", fin=False) + say(0, b"", fin=False) + say(0, b""),
+        say(9, b"ping") + say(10, b"pong"),
+        say(8, struct.pack(">H", 1000) + b"bye") + say(1, b"late"),
+        say(8),
+        say(8, b"\x03"),
+        say(8, struct.pack(">H", 1005)),
+        say(1, b"\xff"),
+        say(1, b"\xed\xa0\x80"),
+        say(2, b"x" * 5, length=16),
+        say(2, b"x" * 5, length=64),
+        say(0, b"x"),
+        say(3, b""),
+        say(1, b"a", fin=False) + say(1, b"b"),
+        say(9, b"x" * 126),
+        say(2, b"x" * 200, fin=False) + say(0, b"y" * 200),
+    ]
+
+
+def ws_frames():
+    for wire in frames(b"\x01\x02\x03\x04") + [frame(1, b"hello", mask=b"\0\0\0\0")]:
+        write("ws_frames", "0", wire)
+        write("ws_frames", "2", wire)
+    for wire in frames(None):
+        write("ws_frames", "1", wire)
+        write("ws_frames", "3", wire)
+
+
+STREAMS = [
+    "data: hello\n\n",
+    "data: a\ndata: b\n\ndata\n\ndata:\n\n",
+    "id: 1\nevent: x\ndata: y\n\nid\ndata: z\n\n",
+    "retry: 1000\n: comment\n\ndata:  two spaces\n\n",
+    "\ufeffdata: mark\r\n\r\ndata: cr\r\rdata: lf\n\n",
+    "id: a\0b\nretry: x\nretry: 99999999999999999999\nunknown: field\nname\n\n",
+    "data: no end",
+    ": only a comment",
+    "error: {\"message\":\"m\"}\n\ndata: [DONE]\n\n",
+]
+
+
+def sse_decoder():
+    for stream in STREAMS:
+        write("sse_decoder", "0", stream)
+        write("sse_decoder", "1", stream)
+    for path in sorted((DATA / "openai").glob("*.sse")):
+        if path.stat().st_size < 1500:
+            write("sse_decoder", "0", path.read_bytes())
+
+
+def provider_openai():
+    for path in sorted((DATA / "openai").glob("*.sse")):
+        for mode in "034":
+            write("provider_openai", mode, path.read_bytes())
+    for path in sorted((DATA / "openai").glob("*.http")):
+        write("provider_openai", "6", path.read_bytes())
+    for body in ('{"error":{"message":"m","type":"t","code":"c"}}', '{"detail":[{"msg":"m"}]}', "text", ""):
+        for mode in "0235":
+            write("provider_openai", mode, body)
+
+
+def config():
+    for path in sorted((DATA / "config").glob("*.toml")):
+        write("config", "", path.read_bytes())
+    example = EXAMPLE.read_text()
+    write("config", "", example)
+    plain = "".join(line for line in example.splitlines(True) if not line.startswith("# "))
+    write("config", "", plain.replace("\n#", "\n"))
+    for text in (
+        '[provider.openai]\napi_key = "sk-literal-0123456789"\n',
+        '[auth]\ntoken_secret = "literal-literal-literal-literal-literal"\n',
+        '[provider.x]\nkind = "openai"\napi_key = "env:FUZZ_KEY"\nbase_url = "http://h/v1"\nmodel = "m"\n',
+        '[provider.x]\nkind = "openai"\nheaders = { X-Secret = "sk-in-a-field-0001" }\n',
+        '[server]\nlisten = "unix:/run/x.sock"\nallowed_origins = ["*", "null"]\n',
+        "[server]\nlisten = 1\nlisten = 2\n[server]\n",
+        "a = [\n1,\n",
+        'a = "\n',
+        '"quoted key" = 1\na.b.c = {}\n',
+    ):
+        write("config", "", text)
+
+
+def request(line, body="", *fields):
+    head = [f"{line} HTTP/1.1", HOST, *fields]
+    if body:
+        head.append(f"Content-Length: {len(body)}")
+    return lines("\n".join(head)) + body
+
+
+def connection():
+    ask = '{"model":"default","messages":[{"role":"user","content":"one two three"}]}'
+    publish = '{"channel":"x","data":{"n":1}}'
+    talks = [
+        request("GET /health") + request("GET /ready") + request("GET /metrics"),
+        request("HEAD /") + request("GET /nothing") + request("OPTIONS /api/chat"),
+        request("POST /api/chat", ask) + request("GET /api/chat/chat:1"),
+        request("POST /api/chat", ask, "Accept: text/event-stream"),
+        request("POST /api/chat", ask, "Idempotency-Key: k") * 2,
+        request("POST /api/publish", publish) * 3 + request("GET /connection/sse?channel=x&after=0"),
+        request("GET /connection/sse?channel=x", "", "Last-Event-ID: abcdef-1"),
+        lines("GET /connection/sse?channel=x HTTP/1.0"),
+        request("DELETE /api/chat/chat:1"),
+        request("POST /api/chat", "[]") + "GET / HTTP/9.9\r\n\r\n",
+    ]
+    for talk in talks + REQUESTS[:10]:
+        for mode in "012<":
+            write("connection", mode, talk)
+    publish = request("POST /api/publish", '{"channel":"x","data":1}')
+    for wire in frames(b"\x01\x02\x03\x04")[:12]:
+        write("connection", "0", publish.encode() + UPGRADE.encode() + wire)
+    write("connection", "5", UPGRADE.encode() + frame(1, b"hello") + frame(9, b"p") + frame(8))
+
+
+def http_request():
+    for text in REQUESTS:
+        for mode in "01246":
+            write("http_request", mode, text)
+    write("http_request", "8", UPGRADE + "\x01\x02\x03")
+    write("http_request", ":", GET + UPGRADE + "\x01\x02\x03")
+
+
+if __name__ == "__main__":
+    for target in (http_request, http_response, ws_frames, sse_decoder, provider_openai, config, connection):
+        folder = SEEDS / target.__name__
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        target()
+        print(target.__name__, len(list(folder.iterdir())))
