@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::encoding::{Encoding, Entry};
 use crate::event::{Epoch, Event, Kind, Position};
 use crate::ids::{ConnId, RunId};
+use crate::sys::SockId;
 use crate::time::Moment;
 
 pub(crate) mod log;
@@ -130,9 +131,25 @@ pub(crate) enum Pending<'a> {
 pub(crate) struct View {
     pub(crate) encoding: &'static dyn Encoding,
     pub(crate) log: Log,
-    pub(crate) subscribers: Vec<ConnId>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    /// Up to where those who keep up have had everything: the end, but for this turn's events.
+    pub(crate) delivered: u64,
+    /// When they were last written to.
+    pub(crate) delivered_at: Moment,
     /// Since when nobody reads it.
     unread_since: Option<Moment>,
+}
+
+/// A subscriber as its view sees it: all that a delivery to one who keeps up has to touch, side by
+/// side with the others. For such a one the connection's own state stands still, its cursor
+/// included, until it is [demoted](registry::Registry::demote).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub(crate) conn: ConnId,
+    pub(crate) sock: SockId,
+    /// It has had all up to the view's `delivered`, has nothing of its own to say, and its socket
+    /// takes the log's bytes as they are.
+    pub(crate) keeps_up: bool,
 }
 
 /// Whether a channel goes on.
@@ -257,10 +274,13 @@ impl Channel {
             };
             log.push(|out| encoding.encode(&entry, out));
         }
+        let delivered = log.end();
         let view = View {
             encoding,
             log,
             subscribers: Vec::new(),
+            delivered,
+            delivered_at: Moment(0),
             unread_since: None,
         };
         let index = match self.views.iter().position(Option::is_none) {
@@ -303,7 +323,11 @@ impl Channel {
             .start_of(offset + 1)
             .unwrap_or_else(|| view.log.end());
         let slot = u32::try_from(view.subscribers.len()).unwrap_or(u32::MAX);
-        view.subscribers.push(conn);
+        view.subscribers.push(Subscriber {
+            conn,
+            sock: SockId(u32::MAX),
+            keeps_up: false,
+        });
         view.unread_since = None;
         self.subscribers += 1;
         (index, slot, at)
@@ -326,7 +350,7 @@ impl Channel {
             view.subscribers = Vec::new();
             view.unread_since = Some(now);
         }
-        view.subscribers.get(slot).copied()
+        view.subscribers.get(slot).map(|moved| moved.conn)
     }
 
     /// Drops views that nobody has read for `ttl`. Says since when the longest unread of the
@@ -387,6 +411,18 @@ impl Channel {
             },
             at,
         )
+    }
+
+    fn subscriber_mut(&mut self, cursor: &Cursor) -> Option<(&mut Subscriber, u64, Moment)> {
+        let view = self.views.get_mut(usize::from(cursor.view))?.as_mut()?;
+        let subscriber = view
+            .subscribers
+            .get_mut(usize::try_from(cursor.slot).ok()?)?;
+        Some((subscriber, view.delivered, view.delivered_at))
+    }
+
+    pub(crate) fn views_mut(&mut self) -> impl Iterator<Item = &mut View> {
+        self.views.iter_mut().flatten()
     }
 
     pub(crate) fn view(&self, index: u8) -> Option<&View> {

@@ -105,13 +105,6 @@ impl Flags {
     pub(crate) fn clear(&mut self, other: Self) {
         self.0 &= !other.0;
     }
-
-    /// Exactly writable, with nothing in between: the state of a subscriber that keeps up.
-    pub(crate) fn is_plainly_writable(self) -> bool {
-        const MATTER: u16 =
-            Flags::WRITABLE.0 | Flags::PREFACE.0 | Flags::MID_EVENT.0 | Flags::CLOSING.0;
-        self.0 & MATTER == Self::WRITABLE.0
-    }
 }
 
 impl Conn {
@@ -134,6 +127,19 @@ impl Conn {
             armed: Moment::NEVER,
             peer,
         }
+    }
+
+    /// Is it in the state in which deliveries go past it, straight from the log to its socket?
+    pub(crate) fn may_keep_up(&self) -> bool {
+        const MATTER: u16 = Flags::WRITABLE.0
+            | Flags::PREFACE.0
+            | Flags::MID_EVENT.0
+            | Flags::CLOSING.0
+            | Flags::CONNECTING.0;
+        self.flags.0 & MATTER == Flags::WRITABLE.0
+            && self.outbox.is_empty()
+            && self.link.is_plain()
+            && self.blocked_since.is_none()
     }
 
     /// Is something written by this side still here, as far as the connection alone knows?

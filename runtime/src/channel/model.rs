@@ -251,7 +251,7 @@ impl World {
                 .view(cursor.view)
                 .unwrap();
             assert_eq!(
-                view.subscribers[cursor.slot as usize], conn,
+                view.subscribers[cursor.slot as usize].conn, conn,
                 "slots and cursors agree"
             );
             assert_eq!(view.encoding.name(), ENCODINGS[client.encoding].name());

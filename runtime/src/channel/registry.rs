@@ -228,6 +228,10 @@ impl Registry {
             .ok_or_else(|| self.absent(name, After::Beginning))
     }
 
+    pub(crate) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        self.channels.get_mut(id)
+    }
+
     pub(crate) fn get(&self, id: ChannelId) -> Option<&Channel> {
         self.channels.get(id)
     }

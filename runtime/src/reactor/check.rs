@@ -32,8 +32,14 @@ impl<S: Sys> Reactor<S> {
             cursors += usize::from(cursor.is_some());
         }
         let mut subscribers = 0;
-        for (channel, view, slot, conn) in self.channels.subscribers() {
+        for (channel, view, slot, subscriber) in self.channels.subscribers() {
             subscribers += 1;
+            let conn = subscriber.conn;
+            if let Some(it) = self.conns.get(conn).filter(|_| subscriber.keeps_up)
+                && (it.sock != subscriber.sock || !it.may_keep_up())
+            {
+                return Err(format!("{conn:?} is said to keep up, and cannot"));
+            }
             let cursor = self.conns.get(conn).and_then(|conn| conn.cursor);
             let agrees = cursor.is_some_and(|cursor| {
                 cursor.channel == channel && cursor.view == view && cursor.slot as usize == slot

@@ -217,12 +217,23 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// The connection is about to do something else than keep up with its channel.
+    pub(super) fn demote(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if let Some(at) = conn.cursor.as_mut().and_then(|it| self.channels.demote(it)) {
+            conn.last_write = conn.last_write.max(at);
+        }
+    }
+
     /// Calls a session with what it may see and use.
     pub(super) fn with_session<R>(
         &mut self,
         id: ConnId,
         call: impl FnOnce(&mut dyn Session, &mut SessionCx<'_>) -> R,
     ) -> Option<R> {
+        self.demote(id);
         let unix_seconds = self.sys.unix_time().as_secs();
         let Self {
             sys,

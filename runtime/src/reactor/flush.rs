@@ -4,9 +4,11 @@ use std::io;
 
 use super::{READ_BYTES, Reactor};
 use crate::channel::Life;
+use crate::channel::registry::Registry;
 use crate::conn::write::{self, Flushed};
-use crate::conn::{Flags, Role};
+use crate::conn::{Conn, Flags, Role};
 use crate::ids::ConnId;
+use crate::limits::Limits;
 use crate::plugin::transport::Disconnect;
 use crate::sys::Sys;
 use crate::time::Moment;
@@ -180,13 +182,32 @@ impl<S: Sys> Reactor<S> {
 
     /// Writes what is unsent, and draws the consequences.
     pub(super) fn flush(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        if conn.flags.has(Flags::CONNECTING) {
+            return;
+        }
+        if !conn.flags.has(Flags::WRITABLE) && conn.blocked_since.is_some() {
+            // It waits for its socket; its cursor keeps its place.
+            return self.arm_conn(id);
+        }
+        self.demote(id);
+        self.flush_all(id);
+        if let Some(conn) = self.conns.get(id)
+            && conn.may_keep_up()
+            && let Some(cursor) = &conn.cursor
+        {
+            self.channels.promote(cursor, conn.sock);
+        }
+        self.arm_conn(id);
+    }
+
+    fn flush_all(&mut self, id: ConnId) {
         loop {
             let Some(conn) = self.conns.get_mut(id) else {
                 return;
             };
-            if conn.flags.has(Flags::CONNECTING) {
-                return;
-            }
             let outcome = write::flush(
                 conn,
                 &self.channels,
@@ -200,10 +221,10 @@ impl<S: Sys> Reactor<S> {
                 Flushed::All => {
                     self.drive_front(id);
                     if self.conns.get(id).is_none_or(|conn| conn.outbox.is_empty()) {
-                        break;
+                        return;
                     }
                 }
-                Flushed::Blocked => break,
+                Flushed::Blocked => return,
                 Flushed::Ended => self.tell_ended(id),
                 Flushed::Lagged => self.tell_lagged(id),
                 Flushed::WantsPreface => self.ask_preface(id),
@@ -211,7 +232,6 @@ impl<S: Sys> Reactor<S> {
             }
             self.run_agenda();
         }
-        self.arm_conn(id);
     }
 
     fn write_failed(&mut self, id: ConnId, error: &io::Error) {
@@ -344,6 +364,7 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn arm_conn(&mut self, id: ConnId) {
         let Self {
             conns,
+            channels,
             timers,
             limits,
             ..
@@ -351,7 +372,7 @@ impl<S: Sys> Reactor<S> {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        if let Some(at) = deadline(conn, limits) {
+        if let Some(at) = deadline(conn, channels, limits) {
             timers.arm(Owner::Conn(id), &mut conn.armed, at);
         }
     }
@@ -362,7 +383,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         conn.armed = Moment::NEVER;
-        if deadline(conn, &self.limits).is_none_or(|at| at > self.now) {
+        if deadline(conn, &self.channels, &self.limits).is_none_or(|at| at > self.now) {
             return self.arm_conn(id);
         }
         let blocked_until = conn
@@ -401,12 +422,18 @@ impl<S: Sys> Reactor<S> {
 }
 
 /// A connection's earliest deadline.
-fn deadline(conn: &crate::conn::Conn, limits: &crate::limits::Limits) -> Option<Moment> {
+fn deadline(conn: &Conn, channels: &Registry, limits: &Limits) -> Option<Moment> {
     let of_role = match &conn.role {
         Role::Front(_) if conn.flags.has(Flags::CLOSING) => None,
         Role::Front(front) => Some(front.deadline(limits)),
         Role::Session(_) if conn.flags.has(Flags::CLOSING) => None,
-        Role::Session(session) => session.deadline(conn.last_write),
+        Role::Session(session) => {
+            let delivered = conn
+                .cursor
+                .as_ref()
+                .and_then(|it| channels.last_delivery(it));
+            session.deadline(conn.last_write.max(delivered.unwrap_or_default()))
+        }
         Role::Trailing(trailing) => Some(trailing.until),
         Role::Pooled { until } | Role::Lingering { until } => Some(*until),
         Role::Upstream(_) => None,

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -44,14 +45,17 @@ enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
     TcpListener(TcpListener),
-    UnixListener(UnixListener, std::path::PathBuf),
+    UnixListener(UnixListener),
 }
 
 /// The real world.
 pub struct MioSys {
     poll: Poll,
     events: Events,
+    /// Eight bytes each: a delivery looks one up.
     sockets: Vec<Option<Socket>>,
+    /// The files of Unix listeners, removed when they close.
+    files: Vec<(SockId, PathBuf)>,
     free: Vec<u32>,
     started: Instant,
     random: SystemRandom,
@@ -78,6 +82,7 @@ impl MioSys {
             poll,
             events: Events::with_capacity(EVENTS),
             sockets: Vec::new(),
+            files: Vec::new(),
             free: Vec::new(),
             started: Instant::now(),
             random: SystemRandom::new(),
@@ -132,7 +137,7 @@ impl MioSys {
             Socket::Tcp(it) => registry.register(it, token, both),
             Socket::Unix(it) => registry.register(it, token, both),
             Socket::TcpListener(it) => registry.register(it, token, Interest::READABLE),
-            Socket::UnixListener(it, _) => registry.register(it, token, Interest::READABLE),
+            Socket::UnixListener(it) => registry.register(it, token, Interest::READABLE),
         };
         if let Err(error) = registered {
             *slot = None;
@@ -223,7 +228,8 @@ impl Sys for MioSys {
             ListenAddr::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
-                let sock = self.insert(Socket::UnixListener(listener, path.clone()))?;
+                let sock = self.insert(Socket::UnixListener(listener))?;
+                self.files.push((sock, path.clone()));
                 Ok((sock, at.clone()))
             }
         }
@@ -235,7 +241,7 @@ impl Sys for MioSys {
                 let (stream, peer) = it.accept()?;
                 (Socket::Tcp(stream), Some(peer.ip()))
             }
-            Socket::UnixListener(it, _) => (Socket::Unix(it.accept()?.0), None),
+            Socket::UnixListener(it) => (Socket::Unix(it.accept()?.0), None),
             Socket::Tcp(_) | Socket::Unix(_) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         Ok((self.insert(socket)?, peer))
@@ -245,7 +251,7 @@ impl Sys for MioSys {
         self.reserve = None;
         let dropped = match self.get(listener) {
             Ok(Socket::TcpListener(it)) => it.accept().is_ok(),
-            Ok(Socket::UnixListener(it, _)) => it.accept().is_ok(),
+            Ok(Socket::UnixListener(it)) => it.accept().is_ok(),
             Ok(Socket::Tcp(_) | Socket::Unix(_)) | Err(_) => false,
         };
         self.reserve = reserve();
@@ -277,7 +283,7 @@ impl Sys for MioSys {
             let result = match self.get(sock)? {
                 Socket::Tcp(stream) => stream.read(buf),
                 Socket::Unix(stream) => stream.read(buf),
-                Socket::TcpListener(_) | Socket::UnixListener(..) => {
+                Socket::TcpListener(_) | Socket::UnixListener(_) => {
                     Err(io::ErrorKind::InvalidInput.into())
                 }
             };
@@ -293,7 +299,7 @@ impl Sys for MioSys {
             let result = match self.get(sock)? {
                 Socket::Tcp(stream) => stream.write(buf),
                 Socket::Unix(stream) => stream.write(buf),
-                Socket::TcpListener(_) | Socket::UnixListener(..) => {
+                Socket::TcpListener(_) | Socket::UnixListener(_) => {
                     Err(io::ErrorKind::InvalidInput.into())
                 }
             };
@@ -309,7 +315,7 @@ impl Sys for MioSys {
         let _ = match self.get(sock) {
             Ok(Socket::Tcp(stream)) => stream.shutdown(std::net::Shutdown::Write),
             Ok(Socket::Unix(stream)) => stream.shutdown(std::net::Shutdown::Write),
-            Ok(Socket::TcpListener(_) | Socket::UnixListener(..)) | Err(_) => Ok(()),
+            Ok(Socket::TcpListener(_) | Socket::UnixListener(_)) | Err(_) => Ok(()),
         };
     }
 
@@ -318,11 +324,13 @@ impl Sys for MioSys {
             return;
         };
         // Closing the descriptor takes it out of the poll.
-        if let Some(socket) = slot.take() {
-            self.free.push(sock.0);
-            if let Socket::UnixListener(_, path) = &socket
-                && let Err(error) = std::fs::remove_file(path)
-            {
+        if slot.take().is_none() {
+            return;
+        }
+        self.free.push(sock.0);
+        if let Some(index) = self.files.iter().position(|(owner, _)| *owner == sock) {
+            let (_, path) = self.files.swap_remove(index);
+            if let Err(error) = std::fs::remove_file(&path) {
                 log::warn!("cannot remove the socket {}: {error}", path.display());
             }
         }
@@ -364,7 +372,7 @@ fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
 }
 
 /// Removes a socket file that nobody listens on any more.
-fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return Ok(());

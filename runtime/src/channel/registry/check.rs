@@ -3,7 +3,8 @@
 use super::Registry;
 #[cfg(test)]
 use crate::channel::Channel;
-use crate::ids::{ChannelId, ConnId};
+use crate::channel::Subscriber;
+use crate::ids::ChannelId;
 
 impl Registry {
     #[cfg(test)]
@@ -12,13 +13,13 @@ impl Registry {
     }
 
     /// Every subscriber's place: channel, view, slot, connection.
-    pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, ConnId)> {
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = (ChannelId, u8, usize, Subscriber)> {
         self.channels.iter().flat_map(|(id, channel)| {
             channel.views().flat_map(move |(view, it)| {
                 it.subscribers
                     .iter()
                     .enumerate()
-                    .map(move |(slot, conn)| (id, view, slot, *conn))
+                    .map(move |(slot, it)| (id, view, slot, *it))
             })
         })
     }

@@ -5,6 +5,7 @@ use crate::channel::{Channel, Cursor, Life, Placement, ResetReason};
 use crate::encoding::Encoding;
 use crate::event::{After, Epoch, Position};
 use crate::ids::ConnId;
+use crate::sys::SockId;
 use crate::time::Moment;
 
 impl Registry {
@@ -75,6 +76,40 @@ impl Registry {
         }
         self.set_expiry(cursor.channel, now);
         moved
+    }
+
+    /// Notes that a subscriber has had all, so that deliveries need not ask its connection. Not
+    /// yet if others have still to get this turn's events.
+    pub(crate) fn promote(&mut self, cursor: &Cursor, sock: SockId) {
+        let Some(channel) = self.channels.get_mut(cursor.channel) else {
+            return;
+        };
+        if let Some((subscriber, delivered, _)) = channel.subscriber_mut(cursor)
+            && delivered == cursor.at
+        {
+            subscriber.sock = sock;
+            subscriber.keeps_up = true;
+        }
+    }
+
+    /// Gives a subscriber's place back to its connection, which is about to do something else than
+    /// keep up. Says when it was last written to, if it kept up until now.
+    pub(crate) fn demote(&mut self, cursor: &mut Cursor) -> Option<Moment> {
+        let channel = self.channels.get_mut(cursor.channel)?;
+        let (subscriber, delivered, delivered_at) = channel.subscriber_mut(cursor)?;
+        if !subscriber.keeps_up {
+            return None;
+        }
+        subscriber.keeps_up = false;
+        cursor.at = delivered;
+        Some(delivered_at)
+    }
+
+    /// When a subscriber that keeps up was last written to.
+    pub(crate) fn last_delivery(&self, cursor: &Cursor) -> Option<Moment> {
+        let view = self.channels.get(cursor.channel)?.view(cursor.view)?;
+        let subscriber = view.subscribers.get(usize::try_from(cursor.slot).ok()?)?;
+        subscriber.keeps_up.then_some(view.delivered_at)
     }
 
     pub(super) fn absent(&self, name: &str, after: After) -> Placement {
