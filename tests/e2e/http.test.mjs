@@ -1,12 +1,10 @@
 // What the other HTTP answers look like on the wire: CORS on every path and every error, HEAD, OPTIONS, and curl itself.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { promisify } from 'node:util';
 import { test } from './lib/condition.mjs';
-import { openai, ROOT, Server } from './lib/server.mjs';
+import { openai, Server } from './lib/server.mjs';
 import { Upstream } from './lib/upstream.mjs';
 import { ask, open, textOf } from './lib/wire.mjs';
 
@@ -156,16 +154,4 @@ describe('curl', () => {
   test('/health and /ready', async () => {
     for (const path of ['/health', '/ready']) assert.equal((await open(plain.port, path)).status, 200);
   });
-
-  const readme = join(ROOT, 'README.md');
-  const blocks = !existsSync(readme) ? [] : [...readFileSync(readme, 'utf8').matchAll(/^```(?:sh|bash|shell|console)\n([^]*?)^```$/gm)]
-    .map(([, block]) => block).filter((block) => /^(\$ )?(\w+=.*)?curl /m.test(block));
-  for (const block of blocks) {
-    test(`the README's \`${block.trim().split('\n')[0]}\` works as it stands`, async () => {
-      const script = block.replaceAll(/(127\.0\.0\.1|localhost):8080/g, `127.0.0.1:${plain.port}`);
-      const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], { timeout: 30_000 });
-      assert.ok(stdout.length > 0);
-      assert.ok(!/"error"/.test(stdout), stdout);
-    });
-  }
 });
