@@ -10,12 +10,12 @@ use crate::script::Act;
 use crate::watcher::{Leg, Via, Watcher};
 use lmserver::runtime::sys::sim::Weather;
 
-/// 200 KiB in 100 pieces, one every 200 ms.
+/// 200 KiB in 40 pieces, one every 500 ms.
 fn long() -> Vec<Act> {
-    let piece = "x".repeat(2048);
+    let piece = "x".repeat(5120);
     let mut acts = vec![Act::Send(begun(&[]))];
-    for _ in 0..100 {
-        acts.extend([Act::Send(delta(&piece)), Act::Wait(200)]);
+    for _ in 0..40 {
+        acts.extend([Act::Send(delta(&piece)), Act::Wait(500)]);
     }
     acts.push(Act::Send(ending()));
     acts

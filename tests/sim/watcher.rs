@@ -219,12 +219,18 @@ impl Watcher {
                 return false;
             }
             self.not_before = None;
-            assert!(self.ends.len() < 1000, "it comes back for ever");
+            assert!(
+                self.ends.len() < 1000,
+                "it comes back for ever: {}",
+                self.describe()
+            );
             self.connect(leg, channel, net);
         }
         let Some(mut conn) = self.conn.take() else {
+            // Nobody listens.
             self.ends.push(Ended::Lost);
             self.leg += 1;
+            self.not_before = Some(Moment(now.0 + 1000));
             net.wake(Moment(now.0 + 1000));
             return false;
         };
@@ -505,6 +511,10 @@ fn note(
         assert!(id.ends_with("-0"));
         seen.clear();
         return resets.push(json);
+    }
+    if id == "gone-0" {
+        // All that it had is of a channel that is no more.
+        seen.clear();
     }
     assert!(
         !seen.iter().any(|seen| is_terminal(&seen.json)),

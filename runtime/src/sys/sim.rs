@@ -9,8 +9,9 @@
 //! - The clock stands still except in [`Sys::poll`], which moves it to the next thing that happens.
 //! - Readiness is told as exactly as the contract of [`Sys`] allows and no more: once, until
 //!   `WouldBlock` or a short read or write has been seen. A missed re-arm hangs here every time.
-//! - If nothing is left to happen while a peer is not done, or the reactor asks ten thousand times without letting time
-//!   pass, `poll` fails with a dump of the world.
+//! - If nothing is left to happen while a peer is not done, or the reactor asks ten thousand times
+//!   while neither time passes nor a byte moves, `poll` fails with a dump of the world.
+//! - A poll returns when the last peer says that it is done, so that a test can look at once.
 //! - Every call and its result goes into a hash, the [fingerprint](SimSys::fingerprint).
 //!
 //! Far ends are [`Peer`]s, owned by the world and stepped by it. See [`Net`] for what they can do.
@@ -37,7 +38,7 @@ pub use random::Random;
 use core::{Core, Happening, Listener, Socket};
 use line::State;
 
-/// Polls without time passing after which the reactor is said to spin.
+/// Polls in which neither time passes nor bytes move after which the reactor is said to spin.
 const MOST_POLLS_AT_ONCE: u32 = 10_000;
 
 /// Peers' steps at one moment after which they are said to spin.
@@ -310,10 +311,11 @@ impl Sys for SimSys {
             .fingerprint
             .numbers("poll", self.core.now.0, until.map_or(0, |at| at.0));
         let (before, start) = (self.core.now, events.len());
+        let was_done = self.all_done();
         loop {
             self.happen()?;
             self.core.tell(events);
-            let interrupted = std::mem::take(&mut self.core.returns);
+            let interrupted = std::mem::take(&mut self.core.returns) || was_done != self.all_done();
             let over = until.is_some_and(|until| until <= self.core.now);
             if events.len() > start || over || interrupted {
                 break;
@@ -421,6 +423,7 @@ impl Sys for SimSys {
     fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
         let result = self.core.read(sock, buf);
         let given = result.as_ref().map_or(&[][..], |count| &buf[..*count]);
+        self.core.note_progress(given.len());
         self.core
             .fingerprint
             .bytes("read", u64::from(sock.0), given);
@@ -430,6 +433,7 @@ impl Sys for SimSys {
     fn write(&mut self, sock: SockId, buf: &[u8]) -> io::Result<usize> {
         let result = self.core.write(sock, buf);
         let taken = result.as_ref().map_or(&[][..], |count| &buf[..*count]);
+        self.core.note_progress(taken.len());
         self.core
             .fingerprint
             .bytes("write", u64::from(sock.0), taken);

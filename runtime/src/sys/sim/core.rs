@@ -127,6 +127,13 @@ impl Core {
         self.now + Duration::from_millis(self.random.between(least, most))
     }
 
+    /// Bytes have moved: the reactor does not spin.
+    pub(super) fn note_progress(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.polls_at_once = 0;
+        }
+    }
+
     pub(super) fn touch(&mut self, line: usize) {
         if let Some(it) = self.lines.get_mut(line)
             && !it.touched
