@@ -28,7 +28,7 @@ pub(crate) fn plugins() -> Plugins {
 /// taken from `section`, to which mistakes are told as well: `check` shows them with their line.
 fn open(settings: ProviderSettings, section: &mut dyn PluginSection) -> Option<Box<dyn Provider>> {
     if settings.base_url.is_none() {
-        section.reject("base_url", "give the server, like http://127.0.0.1:11434");
+        section.reject("base_url", "is missing; write http://host:11434");
     }
     Some(Box::new(Ollama(settings.base_url?)))
 }
@@ -50,18 +50,14 @@ impl Provider for Ollama {
         let body = json!({"model": model, "messages": messages}).to_string();
         let (target, host) = (format!("{}/api/chat", self.0.path), self.0.host_field());
         let (method, fields) = (Method::Post, [("Content-Type", "application/json")]);
-        let (mut request, endpoint) = (Vec::new(), self.0.endpoint.clone());
-        write_request(
-            &mut request,
-            &method,
-            &target,
-            &host,
-            fields,
-            body.as_bytes(),
-        );
+        let (mut out, endpoint) = (Vec::new(), self.0.endpoint.clone());
+        write_request(&mut out, &method, &target, &host, fields, body.as_bytes());
         Ok(Start {
             generation: Box::new(Lines(Exchange::new(&method), Vec::new())),
-            upstream: Some(Upstream { endpoint, request }),
+            upstream: Some(Upstream {
+                endpoint,
+                request: out,
+            }),
         })
     }
 }

@@ -197,6 +197,25 @@ fn its_configuration_has_no_mistake() {
 }
 
 #[test]
+fn its_scripts_are_javascript() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scripts = blocks(&readme());
+    for Block { text, .. } in scripts.iter().filter(|block| block.language == "js") {
+        let file = folder.path().join("script.mjs");
+        std::fs::write(&file, text).expect("a file");
+        let Ok(output) = Command::new("node").arg("--check").arg(&file).output() else {
+            eprintln!("SKIPPED: the README's scripts: they need Node.js");
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "{text}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn it_names_every_key_flag_and_variable() {
     let readme = readme();
     let example = std::fs::read_to_string(root().join("lmserver.example.toml")).expect("a file");

@@ -368,7 +368,8 @@ pub trait PluginSection {
     fn take_integer(&mut self, key: &str) -> Option<i64>;
     /// Takes a duration such as `"20ms"`.
     fn take_duration(&mut self, key: &str) -> Option<Duration>;
-    /// Reports that the value of `key` (or its absence) is a mistake, and what would be right.
+    /// Reports that the value of `key` (or its absence) is a mistake, and what would be right, as
+    /// in `"is missing; set it to the server's address"`.
     fn reject(&mut self, key: &str, mistake: &str);
 }
 
