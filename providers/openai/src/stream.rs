@@ -34,6 +34,8 @@ struct Reader {
     coding: Option<Box<content_coding::Decoder>>,
     seed: u64,
     is_reusable: bool,
+    /// The peer does not keep to the protocol: nothing more of it is of use.
+    is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Stream {
             coding: None,
             seed,
             is_reusable: false,
+            is_broken: false,
         };
         Self {
             exchange: Exchange::new(&Method::Post),
@@ -111,7 +114,7 @@ impl Generation for Stream {
     }
 
     fn wants_more(&self) -> bool {
-        !self.exchange.is_done() && self.reader.has_ended()
+        !self.exchange.is_done() && self.reader.has_ended() && !self.reader.is_broken
     }
 }
 
@@ -260,6 +263,7 @@ impl Reader {
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
         self.is_reusable = false;
+        self.is_broken = true;
         if matches!(self.phase, Phase::Refusal { .. }) {
             return self.end_of_body(out);
         }
@@ -392,6 +396,15 @@ mod tests {
             let mut stream = stream();
             stream.receive(&response, &mut Vec::new()).unwrap();
             assert_eq!(stream.is_reusable(), reusable, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_more_is_wanted_of_a_peer_that_does_not_speak_http() {
+        for nonsense in ["SSH-2.0-OpenSSH_9.9\r\n", "HTTP/2 200\r\n\r\n"] {
+            let mut stream = stream();
+            let outcome = stream.receive(nonsense.as_bytes(), &mut Vec::new());
+            assert!(outcome.is_err() && !stream.wants_more(), "{nonsense:?}");
         }
     }
 
