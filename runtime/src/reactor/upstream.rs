@@ -86,8 +86,13 @@ impl<S: Sys> Reactor<S> {
                 self.connect_next(id, "no address");
             }
             Err(error) => {
-                let host = self.host_of(id);
-                self.unreachable(id, format!("the name {host} cannot be resolved: {error}"));
+                let why = match self.proxy_of(id) {
+                    Some(proxy) => {
+                        format!("the name of the proxy {proxy} cannot be resolved: {error}")
+                    }
+                    None => format!("the name {} cannot be resolved: {error}", self.host_of(id)),
+                };
+                self.unreachable(id, why);
             }
         }
     }
@@ -109,8 +114,11 @@ impl<S: Sys> Reactor<S> {
                 return;
             };
             let Some(addr) = left.pop_front() else {
-                let host = self.host_of(id);
-                return self.unreachable(id, format!("cannot connect to {host}: {why}"));
+                let hop = match self.proxy_of(id) {
+                    Some(proxy) => format!("the proxy {proxy}").into(),
+                    None => self.host_of(id),
+                };
+                return self.unreachable(id, format!("cannot connect to {hop}: {why}"));
             };
             // Each address gets its share of what is left, so that a silent one does not cost all.
             let rest = (attempt.began + target.instance.timers.connect).since(self.now);
@@ -429,6 +437,13 @@ impl<S: Sys> Reactor<S> {
         if let Some(oldest) = self.pool.put(key, conn_id) {
             self.close(oldest);
         }
+    }
+
+    /// The host of the proxy that a run's connection goes through, if it does.
+    fn proxy_of(&self, id: RunId) -> Option<Box<str>> {
+        let run = self.runs.get(id)?;
+        let proxy = proxy_for(run.current_target()?, run.attempt.as_ref()?)?;
+        Some(proxy.host.clone())
     }
 
     fn host_of(&self, id: RunId) -> Box<str> {

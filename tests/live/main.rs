@@ -1,0 +1,24 @@
+//! The program over real sockets: between scripted providers and clients of all kinds.
+//!
+//! Each test runs the program as a child of its own and plays the provider and the clients in
+//! turn, so that the order of things is the test's. Nothing sleeps: every wait is for something
+//! that must come, and ten seconds without it are a failure.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the sockets are what is tested with, and clocks judge delays"
+)]
+
+mod answers;
+mod certificates;
+mod client;
+mod connections;
+mod deadlines;
+mod failures;
+mod program;
+mod provider;
+mod provider_tls;
+mod proxy;
+mod wire;
