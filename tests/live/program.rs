@@ -48,6 +48,11 @@ impl Program {
         self
     }
 
+    /// The path of a file beside the configuration.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// With so few files that it may have open.
     pub(crate) fn open_files(mut self, count: u32) -> Self {
         self.open_files = Some(count);
@@ -136,13 +141,9 @@ impl Server {
         TcpStream::connect(self.address()).unwrap()
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     /// Replaces its configuration, without telling it.
     pub(crate) fn configure(&self, configuration: &str) {
-        std::fs::write(self.path("lmserver.toml"), configuration).unwrap();
+        std::fs::write(self.directory.path().join("lmserver.toml"), configuration).unwrap();
     }
 
     /// Sends it a signal: `INT`, `TERM` or `HUP`.

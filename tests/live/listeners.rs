@@ -1,0 +1,143 @@
+//! Where and how the server listens: TCP, TLS, a socket of the file system.
+
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use crate::certificates::Authority;
+use crate::client::{answer, listening, request};
+use crate::program::{Program, Server};
+use crate::provider::Provider;
+use crate::websocket::Message;
+use crate::wire::{PATIENCE, Wire};
+
+const TLS: &str = "[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }\n";
+
+/// A server that speaks TLS, between a provider and whoever trusts its authority.
+struct Secure {
+    authority: Authority,
+    provider: Provider,
+    server: Server,
+}
+
+impl Secure {
+    fn new() -> Self {
+        let (authority, provider) = (Authority::new(), Provider::new());
+        let certificate = authority.certify("localhost");
+        let server = Program::new(&(TLS.to_owned() + &provider.section("p", "")))
+            .file("cert.pem", &certificate.chain)
+            .file("key.pem", &certificate.key)
+            .start();
+        assert!(server.url.starts_with("https://"), "{}", server.url);
+        Self {
+            authority,
+            provider,
+            server,
+        }
+    }
+
+    fn connect(&self) -> Wire {
+        let stream = self.server.connect_tcp();
+        self.authority.connect(stream, "localhost")
+    }
+}
+
+#[test]
+fn event_streams_and_websockets_run_in_tls() {
+    let secure = Secure::new();
+    let mut asked = secure.connect().ask("hi");
+    let channel = asked.channel();
+    let mut socket = secure.connect();
+    socket.open(&channel, None);
+    let mut connection = secure.provider.accept();
+    connection.question();
+    connection.begin();
+    for text in ["grüße, ", "each ", "on ", "its ", "own"] {
+        connection.tell(text);
+        assert_eq!(asked.until("chunk").data["message"], text);
+        let event = loop {
+            match socket.message() {
+                Message::Event(event) if event["type"] == "start" => {}
+                other => break other,
+            }
+        };
+        let Message::Event(event) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(event["message"], text);
+    }
+    connection.finish();
+    assert_eq!(answer(&mut asked), "");
+    let (events, code) = socket.messages();
+    assert_eq!((events.len(), code), (1, 1000));
+    socket.agree_to_close(code);
+    // The connection of a stream that has ended serves on.
+    let (head, state) = asked
+        .into_wire()
+        .call("GET", &format!("/api/chat/{channel}"), &[], "");
+    assert_eq!(head.status(), 200);
+    assert_eq!(state["text"], "grüße, each on its own");
+}
+
+#[test]
+fn an_answer_larger_than_all_buffers_is_whole_in_tls() {
+    let secure = Secure::new();
+    let mut asked = secure.connect().ask("hi");
+    let mut connection = secure.provider.accept();
+    connection.question();
+    connection.begin();
+    let text = "zwölf Boxkämpfer ".repeat(60);
+    for _ in 0..2000 {
+        connection.tell(&text);
+    }
+    connection.finish();
+    assert!(answer(&mut asked) == text.repeat(2000));
+}
+
+#[test]
+fn who_does_not_speak_tls_is_sent_away_and_harms_nobody() {
+    let secure = Secure::new();
+    let mut asked = secure.connect().ask("hi");
+    for nonsense in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\x16\x03\x01\x00\x05hello",
+        "",
+    ] {
+        let stream = secure.server.connect_tcp();
+        let mut wire = Wire::tcp(stream.try_clone().unwrap());
+        wire.say(nonsense);
+        stream.shutdown(Shutdown::Write).unwrap();
+        wire.to_end();
+    }
+    secure.provider.accept().answer("unharmed");
+    assert_eq!(answer(&mut asked), "unharmed");
+}
+
+#[test]
+fn a_socket_of_the_file_system_streams_and_is_removed_at_the_end() {
+    let provider = Provider::new();
+    let program = Program::new(&provider.section("p", ""));
+    let path = program.path("lm.sock");
+    // What a server that was killed leaves behind is replaced.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let server = program.listen(&format!("unix:{}", path.display()));
+    let connect = || {
+        let stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Wire::over(stream)
+    };
+    let mut asked = connect().ask("hi");
+    let mut second = connect().stream(&listening(&asked.channel(), None));
+    let mut socket = connect();
+    socket.open(&asked.channel(), None);
+    provider.accept().answer("from file to file");
+    assert_eq!(answer(&mut asked), "from file to file");
+    assert_eq!(answer(&mut second), "from file to file");
+    assert_eq!(socket.messages().1, 1000);
+    drop(socket);
+    let mut idle = connect();
+    idle.say(request("GET", "/health", &[], ""));
+    assert_eq!(idle.head().status(), 200);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(!path.exists());
+}
