@@ -223,6 +223,6 @@ fn what_is_no_answer_in_http_is_told_as_such() {
         let (code, message) = failure(&mut asked);
         assert_eq!(code, "provider_error", "{nonsense:?}: {message}");
         assert!(message.contains("127.0.0.1"), "{message}");
-        connection.to_end();
+        connection.read_to_end();
     }
 }

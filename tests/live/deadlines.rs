@@ -51,7 +51,7 @@ fn each_timer_ends_the_answer_under_its_own_name() {
         let text = if said == Some("") { "partial" } else { "" };
         assert_eq!(text_of(&events), text);
         // The provider learns of it.
-        connection.to_end();
+        connection.read_to_end();
         assert!(provider.has_nobody());
     }
 }

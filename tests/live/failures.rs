@@ -56,7 +56,7 @@ fn the_second_target_answers_where_the_first_fails() {
         ("provider_timeout", |it| {
             let mut connection = it.accept();
             connection.question();
-            connection.to_end();
+            connection.read_to_end();
         }),
     ];
     let mut asked = pair.server.ask("hi");

@@ -10,7 +10,7 @@ use crate::websocket::Message;
 #[test]
 fn a_stop_lets_running_answers_finish_and_be_resumed_and_takes_no_new_ones() {
     let provider = Provider::new();
-    let mut server = Server::start(&provider.section("p", ""));
+    let server = Server::start(&provider.section("p", ""));
     let idle = server.connect();
     let mut asked = server.ask("hi");
     let channel = asked.channel();
@@ -49,13 +49,13 @@ fn a_stop_lets_running_answers_finish_and_be_resumed_and_takes_no_new_ones() {
 #[test]
 fn an_idle_server_stops_at_once_though_clients_are_connected() {
     for signal in ["TERM", "INT"] {
-        let mut server = Server::start("[provider.echo]\n");
+        let server = Server::start("[provider.echo]\n");
         let mut idle = server.connect();
         let (head, _) = idle.call("GET", "/health", &[], "");
         assert_eq!(head.status(), 200);
         server.signal(signal);
         server.wait_for_log("stopped");
-        assert_eq!(idle.to_end(), b"");
+        assert_eq!(idle.read_to_end(), b"");
         assert_eq!(server.wait(), Some(0));
     }
 }
@@ -81,7 +81,7 @@ fn after_the_drain_time_an_answer_ends_with_shutdown() {
     assert_eq!(events.last().unwrap()["code"], "shutdown");
     assert_eq!(code, 1000);
     socket.agree_to_close(code);
-    connection.to_end();
+    connection.read_to_end();
     drop((asked, socket));
     assert_eq!(server.wait(), Some(0));
 }
@@ -89,7 +89,7 @@ fn after_the_drain_time_an_answer_ends_with_shutdown() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let provider = Provider::new();
-    let mut server = Server::start(&provider.section("p", ""));
+    let server = Server::start(&provider.section("p", ""));
     let mut asked = server.ask("hi");
     let mut connection = provider.accept();
     connection.question();
@@ -98,14 +98,14 @@ fn a_second_signal_ends_it_at_once() {
     server.wait_for_log("stopping");
     server.signal("INT");
     server.wait_for_log("stopping at once");
-    connection.to_end();
+    connection.read_to_end();
     assert_eq!(server.wait(), Some(0));
 }
 
 #[test]
 fn new_requests_use_a_new_configuration_and_a_running_answer_keeps_the_old_one() {
     let (old, new) = (Provider::new(), Provider::new());
-    let mut server = Server::start(&old.section("p", ""));
+    let server = Server::start(&old.section("p", ""));
     let mut running = server.ask("old");
     let mut before = old.accept();
     before.question();
@@ -150,7 +150,7 @@ fn a_deleted_answer_closes_the_providers_connection_at_once() {
         let target = format!("/api/chat/{channel}");
         let (head, body) = server.call("DELETE", &target, "");
         assert_eq!((head.status(), &body["cancelled"]), (200, &true.into()));
-        connection.to_end();
+        connection.read_to_end();
         // Far below every timer of the server.
         assert!(since.elapsed().as_millis() < 500, "{:?}", since.elapsed());
         let events = asked.rest();
@@ -177,7 +177,7 @@ fn a_websocket_can_cancel_too() {
     let (events, code) = socket.messages();
     assert_eq!(events[0]["finish_reason"], "cancelled");
     socket.agree_to_close(code);
-    connection.to_end();
+    connection.read_to_end();
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn an_abandoned_answer_is_cancelled_where_that_is_configured() {
     connection.question();
     asked.until("start");
     drop(asked);
-    connection.to_end();
+    connection.read_to_end();
     let mut stream = server.listen(&channel, None);
     let events = stream.rest();
     assert_eq!(end_of(&events)["finish_reason"], "cancelled");

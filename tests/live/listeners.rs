@@ -106,7 +106,7 @@ fn who_does_not_speak_tls_is_sent_away_and_harms_nobody() {
         let mut wire = Wire::tcp(stream.try_clone().unwrap());
         wire.say(nonsense);
         stream.shutdown(Shutdown::Write).unwrap();
-        wire.to_end();
+        wire.read_to_end();
     }
     secure.provider.accept().answer("unharmed");
     assert_eq!(answer(&mut asked), "unharmed");

@@ -4,7 +4,12 @@
 //! turn, so that the order of things is the test's. Nothing sleeps: every wait is for something
 //! that must come, and ten seconds without it are a failure.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -15,13 +20,17 @@ mod answers;
 mod certificates;
 mod client;
 mod connections;
+mod crowd;
 mod deadlines;
 mod failures;
+mod files;
 mod life;
 mod listeners;
 mod program;
 mod provider;
 mod provider_tls;
 mod proxy;
+mod requests;
+mod resume;
 mod websocket;
 mod wire;

@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// Waits for the next line of the log that holds `text`.
-    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
         let mut lines = Vec::new();
         loop {
             let Ok(line) = self.log.recv_timeout(PATIENCE) else {

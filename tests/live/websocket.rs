@@ -89,6 +89,6 @@ impl Wire {
     /// Answers the server's close.
     pub(crate) fn agree_to_close(&mut self, code: u16) {
         self.send_frame(0x8, &code.to_be_bytes());
-        self.to_end();
+        self.read_to_end();
     }
 }

@@ -75,7 +75,7 @@ impl Wire {
     }
 
     /// Takes all until the peer ends the connection, be it with a reset.
-    pub(crate) fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         loop {
             match self.fill() {
                 Ok(1..) => {}
@@ -95,7 +95,7 @@ impl Wire {
         let mut from = 0;
         loop {
             let rest = &self.buf[from..];
-            if let Some(at) = rest.windows(mark.len()).position(|part| part == mark) {
+            if let Some(at) = memchr::memmem::find(rest, mark) {
                 return Some(self.buf.drain(..from + at + mark.len()).collect());
             }
             from = self.buf.len().saturating_sub(mark.len());
@@ -132,6 +132,11 @@ impl Wire {
         let chunk = self.exactly(size);
         assert_eq!(self.exactly(2), b"\r\n");
         (size > 0).then_some(chunk)
+    }
+
+    /// Takes a chunked body as it stands, framing and all.
+    pub(crate) fn body_in_chunks(&mut self) -> Vec<u8> {
+        self.until(b"\r\n0\r\n\r\n").expect("the last chunk")
     }
 
     /// Takes the body that belongs to a head.
