@@ -11,6 +11,9 @@ use lmserver_proto::sse::{Decoder, Error, Item, encode};
 
 use crate::{cut, mode};
 
+/// The byte order mark.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// What one stream said.
 #[derive(Debug, PartialEq)]
 struct Log {
@@ -116,7 +119,11 @@ struct Standard {
 
 impl Standard {
     fn read(mut self, input: &[u8]) -> Log {
-        let mut rest = input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input);
+        let mut rest = input.strip_prefix(MARK).unwrap_or(input);
+        // Half a mark is taken for one that was cut off, and not for a line.
+        if MARK.starts_with(input) {
+            rest = b"";
+        }
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
             let (line, behind) = rest.split_at(end);
             self.line(line);

@@ -383,3 +383,16 @@ fn an_upgraded_connection_hands_its_bytes_over() {
     assert_eq!(connection.next_event(&Limits::default()), Ok(None));
     assert_eq!(connection.take_leftover(), b"frames and more");
 }
+
+#[test]
+fn a_refusal_behind_a_head_request_has_its_content() {
+    let input = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+    let (_, _, mut connection) = request(input);
+    assert!(connection.respond(&Response::text(200, "unsent"), DATE, &mut Vec::new()));
+    let error = connection.next_event(&Limits::default()).unwrap_err();
+    let mut out = Vec::new();
+    connection.reject(&Response::text(error.status(), "why"), DATE, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
+    assert!(text.ends_with("\r\n\r\nwhy"), "{text}");
+}

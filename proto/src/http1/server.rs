@@ -459,6 +459,8 @@ impl Connection {
     fn finish(&mut self, keep_alive: bool) -> bool {
         if keep_alive {
             self.state = State::Head(Search::START);
+            // What is refused next may have no method.
+            self.head_only = false;
         } else {
             self.close();
         }
