@@ -46,12 +46,17 @@ describe('client.html', { skip }, () => {
     await Promise.all([server, echo, upstream, other].map((thing) => thing?.stop()));
   });
   afterEach(async () => {
-    await page?.close();
-    await proxy?.stop();
+    await leave();
     upstream.always(null);
   });
+  async function leave() {
+    await page?.close();
+    await proxy?.stop();
+    page = proxy = undefined;
+  }
 
   async function show(url, { on = server, transport = 'sse', channel } = {}) {
+    await leave();
     proxy = await Proxy.start(on.port);
     page = await browser.newPage();
     const wish = new URLSearchParams({ server: proxy.url, transport, ...(channel && { channel }) });
@@ -174,7 +179,6 @@ describe('client.html', { skip }, () => {
         assert.match(refused.problem, /answers, but refuses pages from the origin null/);
         assert.match(refused.problem, /lmserver --allow-origin null/);
         assert.equal(await page.inputValue('#message'), 'hello', 'the message is kept for another try');
-        await page.close();
         // The same for a page that only listens.
         const channel = await strict.chat('hello');
         await show(`${other.origin}/client.html`, { transport, on: strict, channel });

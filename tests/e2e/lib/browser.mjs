@@ -21,8 +21,10 @@ export const fileUrl = (name) => pathToFileURL(join(ROOT, 'examples', name)).hre
 export async function site(pages = {}) {
   const http = createServer((request, response) => {
     const name = new URL(request.url, 'http://site').pathname.slice(1);
-    response.setHeader('Content-Type', 'text/html; charset=utf-8');
-    response.end(pages[name] ?? readFileSync(join(ROOT, 'examples', name)));
+    const file = join(ROOT, 'examples', name);
+    const page = pages[name] ?? (name.endsWith('.html') && existsSync(file) ? readFileSync(file) : undefined);
+    response.writeHead(page === undefined ? 404 : 200, { 'Content-Type': 'text/html; charset=utf-8' });
+    response.end(page);
   });
   await new Promise((resolve) => http.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${http.address().port}`;
