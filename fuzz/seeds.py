@@ -100,6 +100,9 @@ def http_response():
     write("http_response", "5", zlib.compress(text))
     write("http_response", "5", gzip(text)[10:-8])
     write("http_response", "6", text)
+    packer = zlib.compressobj()
+    damaged = packer.compress(b"a" * 6000) + packer.flush(zlib.Z_SYNC_FLUSH) + b"\xff"
+    write("http_response", "5", damaged)
     packed = gzip(text)
     for coding in ("gzip", "deflate", "br"):
         head = lines(f"HTTP/1.1 200 OK\nContent-Encoding: {coding}\nContent-Length: {len(packed)}")
@@ -172,6 +175,7 @@ def sse_decoder():
     for stream in STREAMS:
         write("sse_decoder", "0", stream)
         write("sse_decoder", "1", stream)
+    write("sse_decoder", "0", b"\xef\xbb")
     for path in sorted((DATA / "openai").glob("*.sse")):
         if path.stat().st_size < 1500:
             write("sse_decoder", "0", path.read_bytes())
@@ -229,6 +233,7 @@ def connection():
         request("GET /connection/sse?channel=x", "", "Last-Event-ID: abcdef-1"),
         lines("GET /connection/sse?channel=x HTTP/1.0"),
         request("DELETE /api/chat/chat:1"),
+        request("HEAD /") + "GET / HTTP/1.1\r\n\r\n",
         request("POST /api/chat", "[]") + "GET / HTTP/9.9\r\n\r\n",
     ]
     for talk in talks + REQUESTS[:10]:

@@ -275,3 +275,27 @@ proptest! {
         prop_assert_eq!(decode("gzip", data.chunks(1)), whole);
     }
 }
+
+#[test]
+fn all_before_the_damage_comes_out_wherever_it_is_cut() {
+    let text = vec![b'a'; 6000];
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(&text).unwrap();
+    gzip.flush().unwrap();
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(&text).unwrap();
+    zlib.flush().unwrap();
+    for (coding, flushed) in [("gzip", gzip.get_ref()), ("deflate", zlib.get_ref())] {
+        // There is no block of type 3.
+        let data = [flushed, &[0xff][..]].concat();
+        for size in 1..=data.len() {
+            let mut decoder = Decoder::new(Some(coding)).unwrap();
+            let mut out = Vec::new();
+            let fault = data
+                .chunks(size)
+                .find_map(|piece| decoder.decode_all(piece, &mut out).err());
+            assert_eq!(fault, Some(Error::Corrupt), "{coding} in pieces of {size}");
+            assert_eq!(out.len(), text.len(), "{coding} in pieces of {size}");
+        }
+    }
+}

@@ -1,9 +1,7 @@
 //! What HTTP calls deflate: the zlib format (RFC 1950), or, from servers that took the name by
 //! its word, bare deflate data (RFC 1951). RFC 9110 §8.4.1.2 warns of them.
 
-use flate2::Decompress;
-
-use super::inflate::inflate;
+use super::inflate::Inflate;
 use super::{Error, Progress};
 
 #[derive(Debug)]
@@ -16,7 +14,7 @@ enum State {
     Start,
     /// Two bytes tell the formats apart; this is the first.
     First(u8),
-    Data(Decompress),
+    Data(Inflate),
     End,
 }
 
@@ -31,8 +29,8 @@ impl Deflate {
         let mut rest = input;
         loop {
             match &mut self.state {
-                State::Data(decompress) => {
-                    let inflated = inflate(decompress, rest, out)?;
+                State::Data(inflate) => {
+                    let inflated = inflate.step(rest, out)?;
                     rest = rest.get(inflated.consumed..).unwrap_or_default();
                     if !inflated.ended {
                         let consumed = input.len() - rest.len();
@@ -71,10 +69,14 @@ impl Deflate {
 /// RFC 1950 §2.2: method 8, and both bytes together a multiple of 31.
 fn begin(first: u8, second: u8, out: &mut Vec<u8>) -> Result<State, Error> {
     let is_zlib = first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31);
-    let mut decompress = Decompress::new(is_zlib);
-    let inflated = inflate(&mut decompress, &[first, second], out)?;
+    let mut inflate = if is_zlib {
+        Inflate::zlib()
+    } else {
+        Inflate::bare()
+    };
+    let inflated = inflate.step(&[first, second], out)?;
     if !inflated.ended {
-        return Ok(State::Data(decompress));
+        return Ok(State::Data(inflate));
     }
     // The shortest stream there is, an empty one, ends with its second byte.
     if inflated.consumed == 2 {

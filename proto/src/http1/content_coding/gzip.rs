@@ -1,8 +1,8 @@
 //! The gzip format (RFC 1952): members with a header and a checksum, one behind the other.
 
-use flate2::{Crc, Decompress};
+use flate2::Crc;
 
-use super::inflate::inflate;
+use super::inflate::Inflate;
 use super::{Error, Progress};
 
 /// Bytes of a header. The extra field alone may have 65,537.
@@ -19,7 +19,7 @@ pub(super) struct Gzip {
     state: State,
     flags: u8,
     header_bytes: u32,
-    decompress: Decompress,
+    inflate: Inflate,
     crc: Crc,
 }
 
@@ -51,7 +51,7 @@ impl Gzip {
             state: State::Start,
             flags: 0,
             header_bytes: 0,
-            decompress: Decompress::new(false),
+            inflate: Inflate::bare(),
             crc: Crc::new(),
         }
     }
@@ -61,7 +61,7 @@ impl Gzip {
         loop {
             if self.state == State::Data {
                 let before = out.len();
-                let inflated = inflate(&mut self.decompress, rest, out);
+                let inflated = self.inflate.step(rest, out);
                 self.crc.update(out.get(before..).unwrap_or_default());
                 let inflated = inflated?;
                 rest = rest.get(inflated.consumed..).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Gzip {
 
     fn begin_data(&mut self) -> State {
         self.header_bytes = 0;
-        self.decompress.reset(false);
+        self.inflate.reset();
         self.crc.reset();
         State::Data
     }
