@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::client::{answer, failure};
 use crate::program::Server;
-use crate::provider::{Provider, section};
+use crate::provider::{Provider, section, whole};
 use crate::wire::Wire;
 
 #[test]
@@ -182,4 +182,68 @@ fn whoever_cannot_be_reached_is_named() {
         assert_eq!(code, "provider_unreachable");
         assert!(message.starts_with(wanted), "{message}");
     }
+}
+
+#[test]
+fn what_nobody_asked_for_ends_a_kept_connection() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    let mut asked = server.ask("one");
+    let mut kept = provider.accept();
+    kept.answer("1");
+    assert_eq!(answer(&mut asked), "1");
+    // As some servers do before they close an idle connection.
+    kept.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+    kept.read_to_end();
+    let mut asked = server.ask("two");
+    provider.accept().answer("2");
+    assert_eq!(answer(&mut asked), "2");
+}
+
+#[test]
+fn an_answer_may_come_before_the_question_is_sent() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    // More than sockets hold, so that the server cannot get rid of it.
+    let long = "x".repeat(900_000);
+    let refusal = r#"{"error":{"message":"far too long","code":"context_length_exceeded"}}"#;
+    let mut asked = server.ask(&long);
+    let mut connection = provider.accept();
+    connection.head();
+    connection.say(whole("400 Bad Request", "application/json", refusal));
+    assert_eq!(failure(&mut asked).0, "provider_context_length");
+    // Half of a question is in it: nobody uses this connection again.
+    let mut asked = server.ask("short");
+    provider.accept().answer("on a fresh one");
+    assert_eq!(answer(&mut asked), "on a fresh one");
+
+    let mut asked = server.ask(&long);
+    let mut connection = provider.accept();
+    let (_, question) = connection.question();
+    assert_eq!(question["messages"][0]["content"], *long);
+    connection.begin();
+    connection.tell("understood");
+    connection.finish();
+    assert_eq!(answer(&mut asked), "understood");
+}
+
+#[test]
+fn many_questions_at_once_are_answered_and_not_all_connections_are_kept() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    let mut asked: Vec<_> = (0..40).map(|_| server.ask("hi")).collect();
+    let mut connections: Vec<_> = asked.iter().map(|_| provider.accept()).collect();
+    for connection in &mut connections {
+        connection.answer("a");
+    }
+    for stream in &mut asked {
+        assert_eq!(answer(stream), "a");
+    }
+    // Those that had to make room are closed by the server; 16 are kept.
+    let closed = connections.drain(..24).map(|mut it| it.read_to_end());
+    assert!(closed.map(|rest| rest.len()).sum::<usize>() == 0);
+    let mut asked = server.ask("hi");
+    connections.last_mut().unwrap().answer("b");
+    assert_eq!(answer(&mut asked), "b");
+    assert!(provider.has_nobody());
 }

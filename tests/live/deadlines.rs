@@ -1,11 +1,8 @@
 //! The four timers of an answer, each told by its name.
 
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
-
 use crate::client::{end_of, text_of};
 use crate::program::Server;
-use crate::provider::{Provider, in_chunk, section};
+use crate::provider::{FullHouse, Provider, in_chunk, section};
 
 const LONG: &str = "connect_timeout = \"60s\"\nfirst_event_timeout = \"60s\"\n\
                     between_events_timeout = \"60s\"\ntotal_timeout = \"60s\"\n";
@@ -14,7 +11,7 @@ const LONG: &str = "connect_timeout = \"60s\"\nfirst_event_timeout = \"60s\"\n\
 fn timers(short: &str) -> String {
     let (before, after) = LONG.split_once(short).unwrap();
     let (_, after) = after.split_once('\n').unwrap();
-    format!("{before}{short} = \"150ms\"\n{after}")
+    format!("{before}{short} = \"300ms\"\n{after}")
 }
 
 #[test]
@@ -45,7 +42,7 @@ fn each_timer_ends_the_answer_under_its_own_name() {
         let events = asked.rest();
         let end = end_of(&events);
         assert_eq!(end["code"], "provider_timeout", "{end}");
-        let wanted = format!("{what} from 127.0.0.1 within {timer} (150 ms)");
+        let wanted = format!("{what} from 127.0.0.1 within {timer} (300 ms)");
         assert_eq!(end["message"], wanted);
         assert_eq!(end["retryable"], true);
         let text = if said == Some("") { "partial" } else { "" };
@@ -62,34 +59,13 @@ fn the_time_to_connect_holds_for_sockets_and_for_tls() {
     let full = FullHouse::new();
     for url in [
         format!("https://{}/v1", silent.address),
-        format!("http://{}/v1", full.listener.local_addr().unwrap()),
+        format!("http://{}/v1", full.address),
     ] {
         let server = Server::start(&section("p", &url, &timers("connect_timeout")));
         let events = server.ask("hi").rest();
         let end = end_of(&events);
         assert_eq!(end["code"], "provider_timeout", "{end}");
-        let wanted = "no connection to 127.0.0.1 within connect_timeout (150 ms)";
+        let wanted = "no connection to 127.0.0.1 within connect_timeout (300 ms)";
         assert_eq!(end["message"], wanted);
-    }
-}
-
-/// A listener that has no room for one more connection, so that the next one waits.
-struct FullHouse {
-    listener: TcpListener,
-    _waiting: Vec<TcpStream>,
-}
-
-impl FullHouse {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(&listener, 0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let wait = Duration::from_millis(50);
-        let connect = || TcpStream::connect_timeout(&address, wait).ok();
-        let waiting = std::iter::from_fn(connect).collect();
-        Self {
-            listener,
-            _waiting: waiting,
-        }
     }
 }

@@ -1,10 +1,13 @@
 //! Failures of providers: what a client is told, and who is asked next.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::client::{answer, end_of, failure, text_of};
 use crate::program::Server;
-use crate::provider::{Provider, in_chunk, whole};
+use crate::provider::{FullHouse, Provider, in_chunk, piece, section, whole};
+use crate::wire::Wire;
 
 /// Two providers, asked in order.
 struct Pair {
@@ -32,7 +35,7 @@ const LIMITED: &str = r#"{"error":{"message":"slow down","code":"rate_limit_exce
 
 #[test]
 fn the_second_target_answers_where_the_first_fails() {
-    let pair = Pair::new("first_event_timeout = \"100ms\"");
+    let pair = Pair::new("first_event_timeout = \"500ms\"");
     type Script = fn(&Provider);
     let scripts: [(&str, Script); 6] = [
         ("provider_rate_limited", |it| {
@@ -188,4 +191,75 @@ fn a_model_of_one_target_answers_again_after_a_failure() {
     let mut asked = server.ask("hi");
     provider.accept().answer("back");
     assert_eq!(answer(&mut asked), "back");
+}
+
+#[test]
+fn an_answer_larger_than_a_channel_is_ended_and_its_provider_let_go() {
+    let provider = Provider::new();
+    let configuration = provider.section("p", "") + "[channels]\nmax_channel_bytes = \"64KiB\"\n";
+    let server = Server::start(&configuration);
+    let mut asked = server.ask("hi");
+    let mut connection = provider.accept();
+    connection.question();
+    connection.begin();
+    let piece = in_chunk(piece(&"x".repeat(1000)));
+    while connection.try_say(&piece).is_ok() {}
+    let events = asked.rest();
+    let end = end_of(&events);
+    assert_eq!(end["code"], "too_large", "{end}");
+    assert_eq!(end["retryable"], false);
+    assert!(
+        end["message"]
+            .as_str()
+            .unwrap()
+            .contains("max_channel_bytes"),
+        "{end}"
+    );
+    assert!(text_of(&events).len() < 64 * 1024);
+}
+
+#[test]
+fn a_reset_in_the_middle_of_an_answer_is_truncation() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    let mut asked = server.ask("hi");
+    let socket = provider.accept_tcp();
+    let mut connection = Wire::tcp(socket.try_clone().unwrap());
+    connection.question();
+    connection.begin();
+    connection.tell("half");
+    asked.until("chunk");
+    rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).unwrap();
+    drop((connection, socket));
+    assert_eq!(failure(&mut asked).0, "provider_truncated");
+}
+
+#[test]
+fn a_cancelled_answer_leaves_its_provider_in_whatever_phase() {
+    let (silent, full) = (Provider::new(), FullHouse::new());
+    let server = Server::start(
+        &(section("tls", &format!("https://{}/v1", silent.address), "")
+            + &section("full", &format!("http://{}/v1", full.address), "")
+            + &section("name", "http://nobody.invalid/v1", "")
+            + "[model.default]\ntargets = [\"tls/m\"]\n"),
+    );
+    for model in ["tls/m", "full/m", "name/m"] {
+        let body = json!({"message": "hi", "model": model}).to_string();
+        let mut wire = server.connect();
+        let (_, created) = wire.call("POST", "/api/chat", &[], &body);
+        let channel = created["channel_id"].as_str().unwrap();
+        let waiting = (model == "tls/m").then(|| silent.accept());
+        let target = format!("/api/chat/{channel}");
+        assert_eq!(wire.call("DELETE", &target, &[], "").0.status(), 200);
+        let events = server.listen(channel, None).rest();
+        let end = end_of(&events);
+        // An unknown name may be known to be unknown by now.
+        assert!(
+            end["finish_reason"] == "cancelled" || model == "name/m",
+            "{end}"
+        );
+        if let Some(mut waiting) = waiting {
+            waiting.read_to_end();
+        }
+    }
 }

@@ -152,7 +152,7 @@ fn a_deleted_answer_closes_the_providers_connection_at_once() {
         assert_eq!((head.status(), &body["cancelled"]), (200, &true.into()));
         connection.read_to_end();
         // Far below every timer of the server.
-        assert!(since.elapsed().as_millis() < 500, "{:?}", since.elapsed());
+        assert!(since.elapsed().as_secs() < 2, "{:?}", since.elapsed());
         let events = asked.rest();
         assert_eq!(end_of(&events)["finish_reason"], "cancelled");
         let (_, state) = server.call("GET", &target, "");

@@ -32,5 +32,6 @@ mod provider_tls;
 mod proxy;
 mod requests;
 mod resume;
+mod stuck;
 mod websocket;
 mod wire;

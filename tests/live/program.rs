@@ -4,9 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use crate::wire::{PATIENCE, Wire};
+
+/// So long nothing happens when it is measured what that costs.
+const QUIET: Duration = Duration::from_millis(400);
 
 /// A server that is about to run.
 pub(crate) struct Program {
@@ -166,6 +170,44 @@ impl Server {
             // Its standard error is closed, so it is about to end.
             None => self.child.wait().unwrap().code(),
         }
+    }
+
+    /// How much processor time it uses in a moment in which nothing happens, in hundredths of a
+    /// second of some 40, where the system tells.
+    pub(crate) fn ticks_in_a_while(&self) -> Option<u64> {
+        // The clients are being ignored: there is nothing to wait for but time.
+        let never: (Sender<()>, _) = channel();
+        let before = self.ticks()?;
+        let _ = never.1.recv_timeout(QUIET);
+        Some(self.ticks()? - before)
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        let stat = self.proc("stat")?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut times = fields.split(' ').skip(11);
+        let user: u64 = times.next()?.parse().ok()?;
+        let system: u64 = times.next()?.parse().ok()?;
+        Some(user + system)
+    }
+
+    /// How many files it has open, where the system tells: a number that holds while it serves,
+    /// or `wanted` as soon as it is that.
+    pub(crate) fn settled_files(&self, wanted: Option<usize>) -> Option<usize> {
+        let mut witness = self.connect();
+        let (mut last, mut held) = (0, 0);
+        for _ in 0..5000 {
+            let (head, _) = witness.call("GET", "/health", &[], "");
+            assert_eq!(head.status(), 200);
+            let count = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+            let count = count.ok()?.count();
+            held = if count == last { held + 1 } else { 0 };
+            last = count;
+            if wanted == Some(count) || (wanted.is_none() && held == 50) {
+                break;
+            }
+        }
+        Some(last)
     }
 
     /// A file of `/proc` about it.

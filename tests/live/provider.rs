@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -124,4 +125,27 @@ pub(crate) fn whole(status: &str, content_type: &str, body: &str) -> String {
         "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// A listener that has no room for one more connection, so that the next one waits.
+pub(crate) struct FullHouse {
+    pub(crate) address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullHouse {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let wait = Duration::from_millis(50);
+        let connect = || TcpStream::connect_timeout(&address, wait).ok();
+        let waiting = std::iter::from_fn(connect).collect();
+        Self {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
 }

@@ -24,7 +24,7 @@ fn finished(server: &Server, provider: &Provider) -> (String, Vec<Event>) {
 }
 
 /// The events of a body in chunks that came whole, wherever the body is cut.
-fn whole_events(mut body: &[u8]) -> Vec<Event> {
+pub(crate) fn whole_events(mut body: &[u8]) -> Vec<Event> {
     let mut plain = Vec::new();
     while let Some(end) = body.iter().position(|byte| *byte == b'\n') {
         let size = str::from_utf8(&body[..end]).unwrap().trim();
