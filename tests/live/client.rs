@@ -69,6 +69,15 @@ impl Wire {
         }
     }
 
+    /// Makes a request whose answer is an event stream that ends: its text.
+    pub(crate) fn raw_stream(mut self, request: &str) -> String {
+        self.say(request);
+        let head = self.head();
+        assert_eq!(head.status(), 200, "{head:?}");
+        assert_eq!(head.field("content-type"), Some("text/event-stream"));
+        String::from_utf8(self.body(&head)).unwrap()
+    }
+
     /// Asks, and listens with the same request.
     pub(crate) fn ask(self, text: &str) -> Stream {
         let accept = [("Accept", "text/event-stream")];

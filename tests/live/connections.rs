@@ -233,10 +233,8 @@ fn many_questions_at_once_are_answered_and_not_all_connections_are_kept() {
     let server = Server::start(&provider.section("p", ""));
     let mut asked: Vec<_> = (0..40).map(|_| server.ask("hi")).collect();
     let mut connections: Vec<_> = asked.iter().map(|_| provider.accept()).collect();
-    for connection in &mut connections {
+    for (connection, stream) in connections.iter_mut().zip(&mut asked) {
         connection.answer("a");
-    }
-    for stream in &mut asked {
         assert_eq!(answer(stream), "a");
     }
     // Those that had to make room are closed by the server; 16 are kept.

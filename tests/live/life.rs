@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::client::{answer, end_of, failure, question, request, text_of};
+use crate::client::{answer, end_of, failure, listening, question, request, text_of};
 use crate::program::Server;
 use crate::provider::Provider;
 use crate::websocket::Message;
@@ -29,6 +29,9 @@ fn a_stop_lets_running_answers_finish_and_be_resumed_and_takes_no_new_ones() {
     assert!(head.field("retry-after").is_some());
     assert_eq!(server.call("GET", "/ready", "").0.status(), 503);
     assert_eq!(server.call("GET", "/health", "").0.status(), 200);
+    // Who listens to what is held elsewhere is told to come back, in a way that stops no browser.
+    let elsewhere = "chat:00000000-0000-4000-8000-000000000000";
+    assert_come_back(&server.connect().raw_stream(&listening(elsewhere, None)));
     // The client loses its connection, and finds its answer again.
     drop(asked);
     let mut resumed = server.listen(&channel, Some(&first.id));
@@ -262,4 +265,34 @@ fn a_stop_ends_an_answer_whose_provider_never_accepts() {
     assert_eq!(failure(&mut asked).0, "shutdown");
     drop((asked, silent));
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn beyond_the_limit_of_connections_one_is_told_to_come_back() {
+    let server = Server::start("[limits]\nconnections = 2\n[provider.echo]\ndelay = \"1ms\"\n");
+    let channel = server.post("hi");
+    let mut held = [server.connect(), server.connect()];
+    for wire in &mut held {
+        assert_eq!(wire.call("GET", "/health", &[], "").0.status(), 200);
+    }
+    let (head, refused) = server.call("POST", "/api/chat", &question("one too many"));
+    assert_eq!(
+        (head.status(), &refused["error"]["code"]),
+        (503, &"overloaded".into())
+    );
+    assert!(head.field("retry-after").is_some());
+    assert_come_back(&server.connect().raw_stream(&listening(&channel, None)));
+    let mut socket = server.connect();
+    socket.say(crate::websocket::listening(&channel, None));
+    assert_eq!(socket.head().status(), 101);
+    assert_eq!(socket.messages(), (Vec::new(), 1013));
+    // Those that were there first are served on.
+    assert_eq!(held[0].call("GET", "/health", &[], "").0.status(), 200);
+}
+
+/// The only line of a stream that cannot be had now.
+fn assert_come_back(body: &str) {
+    let wait = body.strip_prefix("retry: ").expect("a time to wait");
+    let wait: u32 = wait.trim_end().parse().expect("nothing else");
+    assert!((1000..=5000).contains(&wait), "{body}");
 }

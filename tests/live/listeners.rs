@@ -141,3 +141,21 @@ fn a_socket_of_the_file_system_streams_and_is_removed_at_the_end() {
     assert_eq!(server.wait(), Some(0));
     assert!(!path.exists());
 }
+
+#[test]
+fn an_address_of_ipv6_serves_too() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    }
+    let provider = Provider::at("[::1]:0");
+    let server = Program::new(&provider.section("p", "")).listen("[::1]:0");
+    let mut asked = server.ask("hi");
+    let mut connection = provider.accept();
+    let (head, _) = connection.question();
+    assert_eq!(head.field("host"), Some(&*provider.address.to_string()));
+    connection.begin();
+    connection.tell("from six to six");
+    connection.finish();
+    assert_eq!(answer(&mut asked), "from six to six");
+}
