@@ -85,6 +85,7 @@ fn watcher(random: &mut Random) -> Watcher {
     let mut watcher = Watcher::new(legs);
     watcher.persistent = random.once_in(3);
     watcher.pongs = !random.once_in(10);
+    watcher.pings = random.once_in(3);
     watcher
 }
 

@@ -110,6 +110,8 @@ pub(crate) struct Watcher {
     pub(crate) persistent: bool,
     /// What it sends once the WebSocket stands.
     pub(crate) says: Option<String>,
+    /// Does it ping the server whenever it gets something, thirty times at most?
+    pub(crate) pings: bool,
     /// Does it answer pings?
     pub(crate) pongs: bool,
 }
@@ -125,6 +127,7 @@ struct Connection {
     ws: Option<ws::Connection>,
     accept: String,
     said_close: bool,
+    pings: u8,
     close_code: Option<u16>,
     whole: bool,
     /// It was told not to come back.
@@ -149,6 +152,7 @@ impl Watcher {
             done: false,
             persistent: false,
             says: None,
+            pings: false,
             pongs: true,
         }
     }
@@ -295,6 +299,7 @@ impl Watcher {
             ws: None,
             accept,
             said_close: false,
+            pings: 0,
             close_code: None,
             whole: false,
             stops: false,
@@ -433,6 +438,11 @@ impl Watcher {
     fn take_frames(&mut self, conn: &mut Connection, bytes: &[u8], now: Moment) {
         let Some(ws) = &mut conn.ws else { return };
         ws.feed(bytes);
+        if self.pings && !conn.said_close && conn.pings < 30 {
+            conn.pings += 1;
+            let (opcode, mask) = (ws::frame::Opcode::Ping, Some([8; 4]));
+            ws::frame::write_frame(&mut conn.unsent, opcode, true, b"there?", mask);
+        }
         assert!(
             conn.close_code.is_none() || bytes.is_empty(),
             "something after the close frame"
@@ -471,7 +481,13 @@ impl Watcher {
                     conn.stops = stop && (self.terminal().is_some() || code != Some(1000));
                     conn.stops |= code == Some(1000) && !self.persistent;
                 }
-                ws::Event::Binary(_) | ws::Event::Pong(_) => panic!("the server never sends these"),
+                ws::Event::Pong(payload) => {
+                    assert!(
+                        self.pings && payload == b"there?",
+                        "a pong nobody asked for"
+                    );
+                }
+                ws::Event::Binary(_) => panic!("the server never sends these"),
             }
         }
     }
