@@ -57,8 +57,8 @@ fn a_certificate_that_proves_nothing_is_refused_before_the_question_is_sent() {
     let strange = Authority::named("a stranger");
     let cases: [(Certificate, &str); 3] = [
         (authority.certify("other.example"), "not valid for name"),
-        (authority.certify_in_the_past("127.0.0.1"), "expired"),
-        (strange.certify("127.0.0.1"), "UnknownIssuer"),
+        (authority.certify_in_the_past("127.0.0.1"), "has expired"),
+        (strange.certify("127.0.0.1"), "ca_file adds one"),
     ];
     let (server, provider) = trusting(&authority, "127.0.0.1");
     for (certificate, why) in cases {
@@ -82,7 +82,14 @@ fn a_certificate_that_proves_nothing_is_refused_before_the_question_is_sent() {
 fn what_does_not_speak_tls_is_told_as_such() {
     let authority = Authority::new();
     let (server, provider) = trusting(&authority, "127.0.0.1");
-    for said in ["HTTP/1.1 400 Bad Request\r\n\r\n", "\x16\x03\x03", ""] {
+    for (said, why) in [
+        (
+            "HTTP/1.1 400 Bad Request\r\n\r\n",
+            "the peer does not speak TLS",
+        ),
+        ("\x16\x03\x03", "the connection was closed"),
+        ("", "the connection was closed"),
+    ] {
         let mut asked = server.ask("hi");
         let mut connection = Wire::tcp(provider.accept_tcp());
         // The whole hello, so that the end is no reset.
@@ -93,6 +100,7 @@ fn what_does_not_speak_tls_is_told_as_such() {
         let (code, message) = failure(&mut asked);
         assert_eq!(code, "provider_unreachable", "{message}");
         assert!(message.starts_with("no TLS with 127.0.0.1: "), "{message}");
+        assert!(message.ends_with(why), "{message}");
         assert!(provider.has_nobody());
     }
 }

@@ -1,5 +1,6 @@
 //! What lies between a connection's bytes and its socket: nothing, or TLS in either role.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 use rustls::{ClientConnection, ServerConnection};
@@ -30,7 +31,7 @@ pub(crate) struct TlsLink {
 pub(crate) enum LinkError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("TLS: {0}")]
+    #[error("TLS: {}", explain(.0))]
     Tls(rustls::Error),
     #[error("TLS: {0:?} is no host name that a certificate could be for")]
     Name(String),
@@ -149,6 +150,23 @@ impl Link {
                 return Ok(closed);
             }
         }
+    }
+}
+
+/// The words for what most often is wrong, with what helps; rustls's own for the rest.
+fn explain(error: &rustls::Error) -> Cow<'_, str> {
+    use rustls::{CertificateError, Error, InvalidMessage};
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the certificate is signed by no authority that is trusted; ca_file adds one".into()
+        }
+        Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the certificate has expired".into(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the peer does not speak TLS".into()
+        }
+        other => other.to_string().into(),
     }
 }
 
