@@ -30,10 +30,14 @@ mod expiry;
 mod heartbeat;
 #[path = "sim/kill.rs"]
 mod kill;
+#[path = "sim/open.rs"]
+mod open;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/reach.rs"]
 mod reach;
+#[path = "sim/recorded.rs"]
+mod recorded;
 #[path = "sim/scene.rs"]
 mod scene;
 #[path = "sim/script.rs"]

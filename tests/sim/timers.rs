@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use lmserver::runtime::sys::sim::{Host, Name};
+use lmserver::runtime::sys::sim::{Host, Name, Net, Peer, Weather};
+use lmserver::runtime::time::Moment;
 
-use crate::scene::{Scene, UPSTREAM, begun, chunk, delta, second, watched};
+use crate::client::Question;
+use crate::scene::{Scene, UPSTREAM, begun, chunk, delta, scene, second, watched};
 use crate::script::Act;
+use crate::watcher::{Leg, Via, Watcher};
 
 fn expect_timeout(scene: &mut Scene, at: u64, timer: &str, text: &str) {
     scene.world.run(Duration::from_secs(1000));
@@ -83,4 +86,43 @@ fn signs_of_life_keep_an_answer_going_until_its_total() {
         acts.extend([Act::Wait(10_000), Act::Send(chunk(b": ping\n\n"))]);
     }
     expect_timeout(&mut watched(acts), 600, "total_timeout", "Hel");
+}
+
+/// Accepts, takes what comes, and says something that is no TLS, or nothing.
+struct Stranger {
+    says: &'static [u8],
+}
+
+impl Peer for Stranger {
+    fn step(&mut self, _: Moment, net: &mut Net<'_>) {
+        net.done();
+        while let Some(line) = net.accept() {
+            net.write(line, self.says);
+        }
+    }
+}
+
+#[test]
+fn tls_that_never_comes_about_is_a_connect_timeout_and_nonsense_is_unreachable() {
+    for says in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let mut scene = scene(
+            |setup| setup.tls = true,
+            vec![],
+            |ask| Question::new(ask, vec![Watcher::new(vec![Leg::new(Via::Sse11)])]),
+        );
+        let stranger = scene.world.add(Stranger { says });
+        let addr = "192.0.2.1:443".parse().unwrap();
+        scene
+            .world
+            .host("up.example", addr, stranger, Weather::default());
+        if says.is_empty() {
+            expect_timeout(&mut scene, 10, "connect_timeout", "");
+            continue;
+        }
+        scene.world.run(Duration::from_secs(60));
+        let last = scene.last();
+        assert_eq!(last.json["code"], "provider_unreachable", "{}", last.json);
+        assert!(last.at < Moment(100));
+        scene.world.expect_nothing_left();
+    }
 }

@@ -210,6 +210,13 @@ impl Watcher {
         }
     }
 
+    /// Gives up, whatever there is still to come.
+    pub(crate) fn leave(&mut self, net: &mut Net<'_>) {
+        if let Some(conn) = self.conn.take() {
+            net.close(conn.line);
+        }
+    }
+
     /// Goes on. True when it has all.
     pub(crate) fn drive(&mut self, now: Moment, net: &mut Net<'_>, channel: &str) -> bool {
         if self.done {
@@ -450,11 +457,7 @@ impl Watcher {
         while let Some(event) = ws.next_event(&ws::Limits::default()).unwrap() {
             match event {
                 ws::Event::Text(text) => {
-                    let mut json: Value = serde_json::from_str(&text).unwrap();
-                    let id = match &mut json {
-                        Value::Object(fields) => fields.shift_remove_id(),
-                        _ => String::new(),
-                    };
+                    let (id, json) = split_message(&text);
                     note(
                         &mut self.seen,
                         &mut self.resets,
@@ -547,15 +550,17 @@ pub(crate) fn is_terminal(json: &Value) -> bool {
     json["type"] == "end" || json["type"] == "error"
 }
 
-trait ShiftRemove {
-    fn shift_remove_id(&mut self) -> String;
-}
-
-impl ShiftRemove for serde_json::Map<String, Value> {
-    /// Takes the position off a message, so that what is left is the event.
-    fn shift_remove_id(&mut self) -> String {
-        self.remove("id")
-            .and_then(|id| id.as_str().map(str::to_owned))
-            .unwrap_or_default()
+/// The position that stands in front of a message, and the event behind it.
+fn split_message(text: &str) -> (String, Value) {
+    let positioned = text
+        .strip_prefix(r#"{"id":""#)
+        .and_then(|rest| rest.split_once(r#"","#));
+    let Some((id, members)) = positioned else {
+        return (String::new(), serde_json::from_str(text).unwrap());
+    };
+    let mut json: Value = serde_json::from_str(&format!("{{{members}")).unwrap();
+    match json.get_mut("data") {
+        Some(data) => (id.to_owned(), data.take()),
+        None => (id.to_owned(), json),
     }
 }

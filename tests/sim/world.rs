@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) channels: ChannelLimits,
     pub(crate) timers: ProviderTimers,
+    /// Do providers speak TLS?
+    pub(crate) tls: bool,
     instances: BTreeMap<Box<str>, Arc<Instance>>,
     models: BTreeMap<Box<str>, Vec<Target>>,
 }
@@ -45,6 +47,7 @@ impl Setup {
             limits: Limits::default(),
             channels: ChannelLimits::default(),
             timers: ProviderTimers::default(),
+            tls: false,
             instances: BTreeMap::new(),
             models: BTreeMap::new(),
         }
@@ -57,7 +60,8 @@ impl Setup {
 
     /// Adds a provider that speaks Chat Completions with `host`.
     pub(crate) fn openai(&mut self, name: &str, host: &str) {
-        let url = BaseUrl::parse(&format!("http://{host}/v1")).unwrap();
+        let scheme = if self.tls { "https" } else { "http" };
+        let url = BaseUrl::parse(&format!("{scheme}://{host}/v1")).unwrap();
         self.instance(name, lmserver_openai::open, Some(url), Duration::ZERO);
     }
 
