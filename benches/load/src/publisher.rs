@@ -36,6 +36,7 @@ impl Publisher {
         address: SocketAddrV4,
         kind: Kind,
         transport: Transport,
+        offset: u64,
     ) -> Result<Self, String> {
         let open = || {
             let stream = TcpStream::connect(address)?;
@@ -49,7 +50,7 @@ impl Publisher {
             stream,
             kind,
             transport,
-            offset: 0,
+            offset,
             unsent,
             answers,
         })
@@ -87,6 +88,11 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// The offset of the newest message, as the bare limit's records count it.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Bytes that the socket has not taken yet.

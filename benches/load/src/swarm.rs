@@ -34,7 +34,10 @@ const PATIENCE: u64 = 3_000_000_000;
 
 pub struct Swarm {
     address: SocketAddrV4,
+    kind: Kind,
     transport: Transport,
+    /// Of the last window; the poll knows it only while a window lasts, since a server may close
+    /// a connection that is idle between two.
     publisher: Publisher,
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -87,15 +90,12 @@ impl Window {
 
 impl Swarm {
     pub fn new(address: SocketAddrV4, kind: Kind, transport: Transport) -> Result<Self, String> {
-        let publisher = Publisher::connect(address, kind, transport)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(text)?;
-        let flags = epoll::EventFlags::IN;
-        let data = epoll::EventData::new_u64(PUBLISHER);
-        epoll::add(&epoll, &publisher.stream, data, flags).map_err(text)?;
         Ok(Self {
             address,
+            kind,
             transport,
-            publisher,
+            publisher: Publisher::connect(address, kind, transport, 0)?,
             epoll,
             events: Vec::with_capacity(1024),
             buffer: vec![0; 64 * 1024],
@@ -191,7 +191,7 @@ impl Swarm {
     }
 
     fn paced(&mut self, rate: f64, seconds: f64, text_bytes: usize) -> Result<String, String> {
-        self.window = Window::new();
+        self.begin()?;
         let messages = (rate * seconds).round() as u64;
         let step = (1e9 / rate) as u64;
         let start = now();
@@ -207,7 +207,7 @@ impl Swarm {
     }
 
     fn flat(&mut self, messages: u64, window: u64, text_bytes: usize) -> Result<String, String> {
-        self.window = Window::new();
+        self.begin()?;
         let start = now();
         while self.window.published < messages && !self.is_stuck() {
             // The socket's own buffer decides how many requests one read of the server finds.
@@ -239,13 +239,23 @@ impl Swarm {
         now().saturating_sub(self.window.last_delivery) > PATIENCE
     }
 
-    /// Waits for what is under way.
+    /// Begins a window, with a publisher's connection of its own.
+    fn begin(&mut self) -> Result<(), String> {
+        self.window = Window::new();
+        let offset = self.publisher.offset();
+        self.publisher = Publisher::connect(self.address, self.kind, self.transport, offset)?;
+        let data = epoll::EventData::new_u64(PUBLISHER);
+        let stream = &self.publisher.stream;
+        epoll::add(&self.epoll, stream, data, epoll::EventFlags::IN).map_err(text)
+    }
+
+    /// Waits for what is under way, and ends the window.
     fn finish(&mut self) -> Result<(), String> {
         while self.window.delivered < self.expected() && !self.is_stuck() {
             self.publisher.flush()?;
             self.turn(Duration::from_millis(5))?;
         }
-        Ok(())
+        epoll::delete(&self.epoll, &self.publisher.stream).map_err(text)
     }
 
     fn report(&self, wall: u64) -> String {
