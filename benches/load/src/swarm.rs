@@ -267,7 +267,7 @@ impl Swarm {
             .count();
         format!(
             "published={} delivered={} lost={} out_of_order={} behind={behind} bytes={} reads={} \
-             wall={wall} p50={} p99={} max={}",
+             wall={wall} p50={} p99={}",
             window.published,
             window.delivered,
             self.expected().saturating_sub(window.delivered),
@@ -276,7 +276,6 @@ impl Swarm {
             window.reads,
             window.latency.percentile(0.5),
             window.latency.percentile(0.99),
-            window.latency.percentile(1.0 - f64::EPSILON),
         )
     }
 

@@ -60,7 +60,7 @@ pub fn record(transport: Transport, offset: u64, data: &str) -> Vec<u8> {
     match transport {
         Transport::Sse => {
             let event = format!("id: {id}\ndata: {data}\n\n");
-            format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()
+            format!("{:06x}\r\n{event}\r\n", event.len()).into_bytes()
         }
         Transport::WebSocket => {
             let text = format!("{{\"id\":\"{id}\",\"data\":{data}}}");

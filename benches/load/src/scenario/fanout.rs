@@ -46,6 +46,7 @@ fn compare(
     let mut costs = [Vec::new(), Vec::new()];
     let mut delays = [Vec::new(), Vec::new()];
     let mut bytes = [0.0, 0.0];
+    let mut together = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         let first = round % 2;
         let windows = side_by_side(&servers, &mut loads, &command, rate, first)?;
@@ -53,6 +54,7 @@ fn compare(
             costs[subject].push(spent / report.value("delivered") / 1e3);
             delays[subject].push(report.value("p50") / 1e3);
             bytes[subject] = report.value("bytes") / report.value("delivered");
+            together[subject].push(report.value("delivered") / report.value("reads"));
         }
     }
     if std::env::var_os("VERBOSE").is_some() {
@@ -75,6 +77,12 @@ fn compare(
     let [own, bare] = cells(delays.each_ref().map(|list| median(list) / 1e3), "ms");
     table.note(
         "  median delay, client's reading included",
+        [own, bare, String::new()],
+    );
+    // Above 1 the machine was too busy to keep the pace, and messages left the server together.
+    let [own, bare] = together.map(|list| format!("{:.2}", median(&list)));
+    table.note(
+        "  messages in one read of a subscriber",
         [own, bare, String::new()],
     );
     let [own, bare] = cells(bytes, "B");
