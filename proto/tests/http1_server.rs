@@ -222,6 +222,30 @@ fn leave_to_continue_is_given_once_and_only_where_it_is_awaited() {
 }
 
 #[test]
+fn a_chunk_that_announces_too_much_is_refused_before_it_comes() {
+    let limits = Limits {
+        body_bytes: 16,
+        ..Limits::default()
+    };
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (chunks, is_refused) in [
+        ("10\r\n", false),
+        ("11\r\n", true),
+        ("8\r\n01234567\r\n8\r\n", false),
+        ("8\r\n01234567\r\n9\r\n", true),
+        ("ffffffffffffffff\r\n", true),
+    ] {
+        let mut connection = Connection::new();
+        connection.feed(head.as_bytes());
+        connection.feed(chunks.as_bytes());
+        match connection.next_event(&limits) {
+            Ok(event) => assert!(event.is_none() && !is_refused, "{chunks:?}"),
+            Err(error) => assert!(error.status() == 413 && is_refused, "{chunks:?}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn an_answer_before_the_content_is_the_last_one() {
     let mut connection = Connection::new();
     connection.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");

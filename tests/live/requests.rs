@@ -46,6 +46,10 @@ fn what_is_too_large_is_refused_by_its_own_status_before_it_is_read() {
             413,
             format!("{post}Transfer-Encoding: chunked\r\n\r\n401\r\n{long}"),
         ),
+        (
+            413,
+            format!("{post}Transfer-Encoding: chunked\r\n\r\nfffffffff\r\n"),
+        ),
         (414, format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
         (414, format!("GET /{long}")),
         (

@@ -59,6 +59,16 @@ impl Body {
         }
     }
 
+    /// How many bytes of content are certain to come, as far as the peer has said.
+    #[must_use]
+    pub const fn announced(&self) -> u64 {
+        match self {
+            Self::Length(left) => *left,
+            Self::Chunked(decoder) => decoder.announced(),
+            Self::UntilClose => 0,
+        }
+    }
+
     /// Whether the content is whole. Until the connection ends, one kind never is.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -128,6 +128,15 @@ impl ChunkDecoder {
         self.state == State::Done
     }
 
+    /// How many bytes of the present chunk's data are still to come.
+    #[must_use]
+    pub const fn announced(&self) -> u64 {
+        match self.state {
+            State::Data => self.size,
+            _ => 0,
+        }
+    }
+
     fn next(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {
             State::Size | State::SizeLf => self.next_in_size(byte),

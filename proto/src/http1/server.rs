@@ -429,7 +429,9 @@ impl Connection {
             let rest = self.buf.get(self.at..).unwrap_or_default();
             let step = receiving.body.read(rest)?;
             self.at += step.consumed;
-            if step.data.len() > limits.body_bytes.saturating_sub(receiving.content.len()) {
+            let room = limits.body_bytes.saturating_sub(receiving.content.len());
+            let come = (step.data.len() as u64).saturating_add(receiving.body.announced());
+            if come > room as u64 {
                 return Err(Error::BodyTooLarge {
                     limit: limits.body_bytes,
                 });
