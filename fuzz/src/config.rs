@@ -10,6 +10,8 @@ use std::path::Path;
 use lmserver::Plugins;
 use lmserver::config::{Config, Environment, Flags, Inputs, Place, Report};
 
+use crate::cut::Dice;
+
 const NAME: &str = "lmserver.toml";
 
 /// Paths in the text lead nowhere: reading them would tell more of the machine than of the reader.
@@ -37,8 +39,11 @@ pub fn check(data: &[u8]) {
     {
         return;
     }
-    read_with(text, &Environment::default());
-    read_with(text, &Environment::from(VARIABLES));
+    let environment = match Dice::of(data).below(2) {
+        0 => Environment::default(),
+        _ => Environment::from(VARIABLES),
+    };
+    read_with(text, &environment);
 }
 
 fn read_with(text: &str, environment: &Environment) {
