@@ -12,7 +12,8 @@
 //!   close 1000 ────────────────────────────►     waited for, five seconds at most
 //! ```
 //!
-//! A message is the event's JSON with its position in front as `id`; a publication of an open
+//! A message is the event's JSON with its position in front as `id` (the id of a tool call is
+//! `call_id` here); a publication of an open
 //! channel is wrapped as `{"id":"…","data":…}`. `last_event_id` in the URL resumes behind a
 //! position. Where that position is of no use, `{"id":"<epoch>-0","type":"reset",…}` comes first:
 //! what is shown must be cleared.
