@@ -182,6 +182,8 @@ pub(crate) struct Channel {
     /// Is it in the registry's list of channels with an unread view?
     stale_queued: bool,
     idempotency: Option<[u8; 32]>,
+    /// Bytes of the request that is being answered.
+    request_bytes: usize,
     /// What was last reported to the registry's total.
     counted: usize,
 }
@@ -202,6 +204,7 @@ impl Channel {
             dirty: false,
             stale_queued: false,
             idempotency: None,
+            request_bytes: 0,
             counted: 0,
         }
     }
@@ -228,6 +231,7 @@ impl Channel {
         }
         if kind.is_terminal() {
             self.life = Life::Finished;
+            self.request_bytes = 0;
         }
         Position {
             epoch: self.epoch,
@@ -459,8 +463,13 @@ impl Channel {
         &self.snapshot
     }
 
-    /// Bytes held: every log with its index, the snapshot, and a fixed overhead.
+    /// Bytes held: the request while it is answered, and the answer.
     fn bytes(&self) -> usize {
+        self.request_bytes + self.answer_bytes()
+    }
+
+    /// Bytes of the answer: every log with its index, the snapshot, and a fixed overhead.
+    fn answer_bytes(&self) -> usize {
         let views: usize = self
             .views
             .iter()

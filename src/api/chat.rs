@@ -55,6 +55,7 @@ pub(super) fn post(
         channel: new_channel(cx),
         model: question.model.as_deref().unwrap_or("default").into(),
         request: question.request,
+        request_bytes: body.len(),
         plan,
         idempotency,
     };

@@ -122,6 +122,14 @@ impl Registry {
         Created::New(id)
     }
 
+    /// Counts the request that a chat answers, until it is answered.
+    pub(crate) fn hold_request(&mut self, id: ChannelId, bytes: usize) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.request_bytes = bytes;
+        }
+        self.recount(id);
+    }
+
     /// Appends an event to a chat channel; nothing if the channel is gone or finished.
     pub(crate) fn append(
         &mut self,
@@ -141,7 +149,7 @@ impl Registry {
         }
         self.mark_dirty(id);
         self.recount(id);
-        let bytes = self.channels.get(id).map_or(0, Channel::bytes);
+        let bytes = self.channels.get(id).map_or(0, Channel::answer_bytes);
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
         } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total()

@@ -107,6 +107,9 @@ pub struct Submission {
     pub model: Box<str>,
     /// The question.
     pub request: ChatRequest,
+    /// How large the question is: it counts towards the bounds on memory while it is being
+    /// answered, twice, since a copy is on its way to the provider.
+    pub request_bytes: usize,
     /// The targets in order.
     pub plan: Plan,
     /// Makes a repetition find the first channel.

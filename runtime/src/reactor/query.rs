@@ -93,6 +93,7 @@ impl<S: Sys> Reactor<S> {
             channel: name,
             model,
             request,
+            request_bytes,
             plan,
             idempotency,
         } = submission;
@@ -115,6 +116,8 @@ impl<S: Sys> Reactor<S> {
             Created::Conflict => return Outcome::Conflict,
             Created::Overloaded => return Outcome::Overloaded,
         };
+        self.channels
+            .hold_request(channel, request_bytes.saturating_mul(2));
         self.append(channel, &Event::Start { model });
         let run = Run {
             channel,

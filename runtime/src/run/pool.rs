@@ -1,12 +1,14 @@
 //! Idle connections to providers, kept for the next request to the same place.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::ConnId;
 use crate::plugin::provider::Endpoint;
 use crate::routing::Instance;
+use crate::tls::Trust;
 
 /// Idle connections kept for one place.
 const MOST_IDLE: usize = 16;
@@ -16,11 +18,30 @@ pub(crate) const IDLE: Duration = Duration::from_secs(50);
 
 /// What a connection must have in common with a request to serve it: the endpoint, the way there
 /// and whom it trusted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     endpoint: Endpoint,
     proxy: Option<(Box<str>, u16)>,
-    trust: usize,
+    trust: SameTrust,
+}
+
+/// Whom a connection trusted: the very same value, which is kept alive here, so that no other can
+/// take its place in memory while a connection that it verified is idle.
+#[derive(Clone)]
+struct SameTrust(Trust);
+
+impl PartialEq for SameTrust {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.0, &other.0.0)
+    }
+}
+
+impl Eq for SameTrust {}
+
+impl Hash for SameTrust {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0.0).hash(state);
+    }
 }
 
 impl PoolKey {
@@ -31,13 +52,13 @@ impl PoolKey {
                 .proxy
                 .as_ref()
                 .map(|proxy| (proxy.host.clone(), proxy.port)),
-            trust: Arc::as_ptr(&instance.trust.0) as usize,
+            trust: SameTrust(instance.trust.clone()),
         }
     }
 }
 
 /// The idle connections by place, the latest used last.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pool {
     idle: HashMap<PoolKey, Vec<ConnId>>,
 }

@@ -15,7 +15,8 @@ use mio::Waker;
 use super::SysEvent;
 use crate::time::Moment;
 
-/// Names that may wait for the thread; one more is refused at once.
+/// Different names that may wait for the thread; one more is refused at once. How many may wait
+/// for one name is bounded by the number of answers that run.
 const QUEUE: usize = 256;
 
 /// Answers that are kept at most.
@@ -27,10 +28,10 @@ const CACHE_TTL: Duration = Duration::from_secs(30);
 /// Enough for `getaddrinfo` with the usual name services.
 const STACK: usize = 256 * 1024;
 
+type Name = (Box<str>, u16);
+
 struct Question {
-    host: Box<str>,
-    port: u16,
-    ticket: u64,
+    name: Name,
     asked: Moment,
 }
 
@@ -43,7 +44,9 @@ struct Answer {
 pub(super) struct Resolver {
     questions: Sender<Question>,
     answers: Receiver<Answer>,
-    cache: HashMap<(Box<str>, u16), (Moment, Vec<SocketAddr>)>,
+    cache: HashMap<Name, (Moment, Vec<SocketAddr>)>,
+    /// Who waits for a name that is being looked up: each name is asked once.
+    waiting: HashMap<Name, Vec<u64>>,
 }
 
 impl Resolver {
@@ -59,6 +62,7 @@ impl Resolver {
             questions,
             answers,
             cache: HashMap::new(),
+            waiting: HashMap::new(),
         })
     }
 
@@ -70,21 +74,26 @@ impl Resolver {
         ticket: u64,
         now: Moment,
     ) -> Option<io::Result<Vec<SocketAddr>>> {
-        let key = (Box::from(host), port);
-        if let Some((asked, addrs)) = self.cache.get(&key) {
+        let name = (Box::from(host), port);
+        if let Some((asked, addrs)) = self.cache.get(&name) {
             if now.since(*asked) < CACHE_TTL {
                 return Some(Ok(addrs.clone()));
             }
-            self.cache.remove(&key);
+            self.cache.remove(&name);
+        }
+        if let Some(tickets) = self.waiting.get_mut(&name) {
+            tickets.push(ticket);
+            return None;
         }
         let question = Question {
-            host: key.0,
-            port,
-            ticket,
+            name: name.clone(),
             asked: now,
         };
         match self.questions.try_send(question) {
-            Ok(()) => None,
+            Ok(()) => {
+                self.waiting.insert(name, vec![ticket]);
+                None
+            }
             Err(TrySendError::Full(_)) => Some(Err(io::Error::other(format!(
                 "{QUEUE} names wait to be resolved already"
             )))),
@@ -97,26 +106,27 @@ impl Resolver {
     /// Takes the answers that have come.
     pub(super) fn collect(&mut self, out: &mut Vec<SysEvent>) {
         for Answer { question, addrs } in self.answers.try_iter() {
-            if let Ok(addrs) = &addrs {
+            for ticket in self.waiting.remove(&question.name).unwrap_or_default() {
+                let addrs = match &addrs {
+                    Ok(addrs) => Ok(addrs.clone()),
+                    // An io::Error cannot be cloned; what it says can.
+                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                };
+                out.push(SysEvent::Resolved { ticket, addrs });
+            }
+            if let Ok(addrs) = addrs {
                 if self.cache.len() >= CACHE {
                     self.cache.clear();
                 }
-                self.cache.insert(
-                    (question.host, question.port),
-                    (question.asked, addrs.clone()),
-                );
+                self.cache.insert(question.name, (question.asked, addrs));
             }
-            out.push(SysEvent::Resolved {
-                ticket: question.ticket,
-                addrs,
-            });
         }
     }
 }
 
 fn serve(inbox: &Receiver<Question>, outbox: &Sender<Answer>, waker: &Waker) {
     for question in inbox {
-        let addrs = (&*question.host, question.port)
+        let addrs = (&*question.name.0, question.name.1)
             .to_socket_addrs()
             .and_then(|found| {
                 let found: Vec<SocketAddr> = found.collect();
