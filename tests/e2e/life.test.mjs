@@ -1,9 +1,10 @@
 // The life of the process: a graceful stop with streams under way, a reload, and what the command line says.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
+import { start } from './lib/child.mjs';
 import { eventually, test } from './lib/condition.mjs';
 import { binary, openai, Server } from './lib/server.mjs';
 import { Upstream } from './lib/upstream.mjs';
@@ -176,13 +177,13 @@ describe('the command line', () => {
   test('Ctrl-C in `ask` cancels the generation', async () => {
     const server = await Server.start({ config: openai(upstream.base) });
     try {
-      const child = spawn(binary(), ['ask', 'go on'], { env: { ...process.env, PORT: String(server.port) }, cwd: server.folder });
+      const child = start(binary(), ['ask', 'go on'], { env: { ...process.env, PORT: String(server.port) }, cwd: server.folder });
       const answer = await upstream.next();
       answer.say('half');
       await new Promise((resolve) => child.stdout.once('data', resolve));
       child.kill('SIGINT');
       await answer.closed;
-      await new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve()));
+      await child.ended;
     } finally {
       await server.stop();
     }

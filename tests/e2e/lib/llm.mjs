@@ -1,9 +1,9 @@
 // The real language model server beside the project: llama.cpp with a tiny model, on loopback.
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { start } from './child.mjs';
 import { eventually } from './condition.mjs';
 import { ROOT } from './server.mjs';
 
@@ -30,9 +30,7 @@ export class Llm {
   static async start(env = {}) {
     const llm = new Llm();
     llm.port = await freePort();
-    llm.child = spawn('bash', [START], { env: { ...process.env, REAL_LLM_DIR: folder, PORT: String(llm.port), ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
-    llm.exited = new Promise((resolve) => llm.child.once('exit', resolve));
-    process.once('exit', () => llm.child.kill('SIGKILL'));
+    llm.child = start('bash', [START], { env: { ...process.env, REAL_LLM_DIR: folder, PORT: String(llm.port), ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
     let said = '';
     llm.child.stdout.on('data', (bytes) => {
       said += bytes;
@@ -70,6 +68,6 @@ export class Llm {
   }
   async stop() {
     this.child.kill('SIGTERM');
-    await this.exited;
+    await this.child.ended;
   }
 }

@@ -1,9 +1,9 @@
 // The lmserver binary under test, started on a free port with a configuration of the test's own.
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { start } from './child.mjs';
 
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -31,12 +31,8 @@ export class Server {
     if (config !== undefined) server.configure(config);
     server.log = '';
     const all = ['--listen', '127.0.0.1:0', ...(config === undefined ? [] : ['--config', server.configFile]), ...args];
-    const [program, ...before] = binary().split(' ');
-    server.child = spawn(program, [...before, ...all], {
-      cwd: server.folder, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    server.exited = new Promise((resolve) => server.child.once('exit', (code, signal) => resolve({ code, signal })));
-    process.once('exit', () => server.child.kill('SIGKILL'));
+    server.child = start(binary(), all, { cwd: server.folder, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
+    server.exited = server.child.ended;
     server.port = await new Promise((resolve, reject) => {
       const read = (bytes) => {
         server.log += bytes;
