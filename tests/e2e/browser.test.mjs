@@ -188,6 +188,30 @@ describe('client.html', { skip }, () => {
         await strict.stop();
       }
     });
+
+    test(`${transport}: reasoning, tool calls, refusals and the usage are shown`, async () => {
+      await show(fileUrl('client.html'), { transport });
+      await say('everything');
+      const answer = await upstream.next();
+      answer.delta({ reasoning_content: 'I think, ' });
+      answer.delta({ reasoning_content: 'so.' });
+      answer.say('Look: ');
+      answer.delta({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":' } }] });
+      answer.delta({ tool_calls: [{ index: 1, id: 'call_2', type: 'function', function: { name: 'time', arguments: '{}' } }] });
+      answer.delta({ tool_calls: [{ index: 0, function: { arguments: '"Ulm"}' } }] });
+      // A call has an id of its own: it is no position to come back with.
+      assert.match((await until(({ tools }) => tools.includes('Ulm'))).last, /^[a-z0-9]+-\d+$/);
+      proxy.cut();
+      answer.delta({ refusal: 'Not that.' });
+      answer.end({ reason: 'tool_calls' });
+      const now = await until(({ state }) => state === 'finished');
+      assert.equal(now.reasoning, 'I think, so.');
+      assert.equal(now.text, 'Look: ');
+      assert.equal(now.tools, 'weather({"city":"Ulm"})\ntime({})');
+      assert.equal(now.refusal, 'Not that.');
+      assert.match(now.usage, /^tool_calls · 3 tokens in, 5 out · scripted\/tiny$/);
+      assert.equal(now.model, 'default');
+    });
   }
 
   test('a server that cannot be reached is said, with what to type', async () => {
@@ -201,27 +225,6 @@ describe('client.html', { skip }, () => {
     await page.click('#send');
     (await upstream.next()).end();
     await until(({ state, problem }) => state === 'failed' || (state === 'finished' && !problem));
-  });
-
-  test('reasoning, tool calls, refusals and the usage are shown', async () => {
-    await show(fileUrl('client.html'));
-    await say('everything');
-    const answer = await upstream.next();
-    answer.delta({ reasoning_content: 'I think, ' });
-    answer.delta({ reasoning_content: 'so.' });
-    answer.say('Look: ');
-    answer.delta({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":' } }] });
-    answer.delta({ tool_calls: [{ index: 1, id: 'call_2', type: 'function', function: { name: 'time', arguments: '{}' } }] });
-    answer.delta({ tool_calls: [{ index: 0, function: { arguments: '"Ulm"}' } }] });
-    answer.delta({ refusal: 'Not that.' });
-    answer.end({ reason: 'tool_calls' });
-    const now = await until(({ state }) => state === 'finished');
-    assert.equal(now.reasoning, 'I think, so.');
-    assert.equal(now.text, 'Look: ');
-    assert.equal(now.tools, 'weather({"city":"Ulm"})\ntime({})');
-    assert.equal(now.refusal, 'Not that.');
-    assert.match(now.usage, /^tool_calls · 3 tokens in, 5 out · scripted\/tiny$/);
-    assert.equal(now.model, 'default');
   });
 
   test('a provider that breaks off is shown as an error, with the text so far', async () => {
