@@ -91,6 +91,11 @@ impl Run {
         self.plan.targets.get(self.target)
     }
 
+    /// The attempt that goes on, and at what.
+    pub(crate) fn trying(&mut self) -> Option<(&Target, &mut Current)> {
+        Some((self.plan.targets.get(self.target)?, self.attempt.as_mut()?))
+    }
+
     /// The earliest deadline and what it is for.
     pub(crate) fn deadline(&self) -> Option<(Moment, Option<Timer>)> {
         let timers = &self.current_target()?.instance.timers;

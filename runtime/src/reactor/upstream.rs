@@ -16,7 +16,7 @@ use crate::ids::{ConnId, RunId};
 use crate::plugin::provider::{Output, ProviderError};
 use crate::routing::{Proxy, Target};
 use crate::run::pool::{IDLE, PoolKey};
-use crate::run::{Current, Phase};
+use crate::run::{Current, Phase, Run};
 use crate::sys::Sys;
 
 /// How long the end of an answer's framing is waited for, so that its connection can be kept.
@@ -25,13 +25,7 @@ const TRAILING: Duration = Duration::from_secs(1);
 impl<S: Sys> Reactor<S> {
     /// Finds a connection for a run's request: an idle one if that may be, else a new one.
     pub(super) fn connect_upstream(&mut self, id: RunId, may_reuse: bool) {
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        let Some(target) = run.plan.targets.get(run.target) else {
-            return;
-        };
-        let Some(attempt) = &mut run.attempt else {
+        let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
             return;
         };
         let Some(upstream) = &attempt.upstream else {
@@ -101,13 +95,7 @@ impl<S: Sys> Reactor<S> {
     fn connect_next(&mut self, id: RunId, why: &str) {
         let mut why = why.to_owned();
         loop {
-            let Some(run) = self.runs.get_mut(id) else {
-                return;
-            };
-            let Some(target) = run.plan.targets.get(run.target) else {
-                return;
-            };
-            let Some(attempt) = &mut run.attempt else {
+            let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
                 return;
             };
             let Phase::Connecting { left, until } = &mut attempt.phase else {
@@ -168,13 +156,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn connected(&mut self, id: RunId, conn_id: ConnId) {
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        let Some(target) = run.plan.targets.get(run.target) else {
-            return;
-        };
-        let Some(attempt) = &mut run.attempt else {
+        let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
             return;
         };
         let Some(upstream) = &attempt.upstream else {
@@ -193,13 +175,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Begins TLS where the endpoint wants it, else sends the request.
     fn secure(&mut self, id: RunId, conn_id: ConnId) {
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        let Some(target) = run.plan.targets.get(run.target) else {
-            return;
-        };
-        let Some(attempt) = &mut run.attempt else {
+        let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
             return;
         };
         let Some(upstream) = &attempt.upstream else {
