@@ -1,5 +1,6 @@
 //! The program's log: text for people, or one JSON object a line; always on the standard error.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub(crate) fn start(settings: Log) {
 
 /// Lines for people. The logger below panics when the standard error is gone, as after the end of
 /// a reader at the other end of a pipe; the server goes on without a log then.
+///
+/// A record is one line whatever a peer's text in it holds: nobody forges lines, or speaks to the
+/// terminal.
 struct Text(SimpleLogger);
 
 impl log::Log for Text {
@@ -33,7 +37,16 @@ impl log::Log for Text {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+        let message = record.args().to_string();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.0.log(
+                &Record::builder()
+                    .args(format_args!("{}", one_line(&message)))
+                    .level(record.level())
+                    .target(record.target())
+                    .build(),
+            );
+        }));
     }
 
     fn flush(&self) {}
@@ -58,6 +71,22 @@ impl log::Log for JsonLines {
     }
 
     fn flush(&self) {}
+}
+
+/// Escapes control characters.
+fn one_line(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return message.into();
+    }
+    let mut line = String::with_capacity(message.len() + 16);
+    for c in message.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line.into()
 }
 
 fn json_line(time: Duration, record: &Record<'_>) -> String {
@@ -115,6 +144,17 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(Duration::from_millis(milliseconds)), want);
+        }
+    }
+
+    #[test]
+    fn a_line_for_people_is_one_line_whatever_a_peer_says() {
+        for (message, want) in [
+            ("plain, grüße", "plain, grüße"),
+            ("m\nERROR forged", "m\\nERROR forged"),
+            ("m\r\u{1b}[31m\u{9b}2J", "m\\r\\u{1b}[31m\\u{9b}2J"),
+        ] {
+            assert_eq!(one_line(message), want);
         }
     }
 

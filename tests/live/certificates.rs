@@ -65,6 +65,15 @@ impl Authority {
 
     /// A client's end of TLS that trusts this authority alone.
     pub(crate) fn connect(&self, stream: TcpStream, name: &str) -> Wire {
+        Wire::over(self.client(stream, name))
+    }
+
+    /// The same for what only rustls itself can do.
+    pub(crate) fn client(
+        &self,
+        stream: TcpStream,
+        name: &str,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -76,7 +85,7 @@ impl Authority {
         let client = ClientConnection::new(Arc::new(config), name).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Wire::over(StreamOwned::new(client, stream))
+        StreamOwned::new(client, stream)
     }
 }
 

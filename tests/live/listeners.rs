@@ -1,5 +1,6 @@
 //! Where and how the server listens: TCP, TLS, a socket of the file system.
 
+use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
@@ -7,7 +8,7 @@ use crate::certificates::Authority;
 use crate::client::{answer, listening, request};
 use crate::program::{Program, Server};
 use crate::provider::Provider;
-use crate::websocket::Message;
+use crate::websocket::{Message, listening as websocket_listening};
 use crate::wire::{PATIENCE, Wire};
 
 const TLS: &str = "[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }\n";
@@ -76,6 +77,37 @@ fn event_streams_and_websockets_run_in_tls() {
         .call("GET", &format!("/api/chat/{channel}"), &[], "");
     assert_eq!(head.status(), 200);
     assert_eq!(state["text"], "grüße, each on its own");
+}
+
+#[test]
+fn a_websocket_that_ends_with_its_tls_at_once_is_counted_down_once() {
+    let secure = Secure::new();
+    let channel = secure.connect().ask("hi").channel();
+    let mut client = secure
+        .authority
+        .client(secure.server.connect_tcp(), "localhost");
+    client
+        .write_all(websocket_listening(&channel, None).as_bytes())
+        .unwrap();
+    let mut head = [0; 12];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    // The close frame and the end of TLS arrive together.
+    let mut last = Vec::new();
+    let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+    client.conn.writer().write_all(&close).unwrap();
+    client.conn.send_close_notify();
+    while client.conn.wants_write() {
+        client.conn.write_tls(&mut last).unwrap();
+    }
+    client.sock.write_all(&last).unwrap();
+    while client.sock.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+    let metrics = request("GET", "/metrics", &[], "");
+    let mut wire = secure.connect();
+    wire.say(metrics);
+    let head = wire.head();
+    let body = String::from_utf8(wire.body(&head)).unwrap();
+    assert!(body.contains("\nlmserver_sessions 0\n"), "{body}");
 }
 
 #[test]

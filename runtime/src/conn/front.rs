@@ -24,7 +24,14 @@ impl Front {
         }
     }
 
-    /// Notes that bytes came, or that an answer was given.
+    /// Notes that an answer was given: what is there of the next request is awaited from now on,
+    /// though its beginning may have come together with the request before.
+    pub(crate) fn note_answer(&mut self, now: Moment) {
+        self.in_request = !self.http.is_idle();
+        self.waiting_since = now;
+    }
+
+    /// Notes that bytes came.
     pub(crate) fn note_progress(&mut self, now: Moment) {
         let in_request = !self.http.is_idle();
         if in_request != self.in_request {
@@ -41,5 +48,36 @@ impl Front {
             limits.idle_timeout
         };
         self.waiting_since + patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmserver_proto::http1::Response;
+
+    use super::*;
+
+    #[test]
+    fn each_pipelined_request_has_the_whole_time_from_the_answer_before_it() {
+        const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let limits = Limits::default();
+        let mut front = Front::new(Moment(0));
+        let (begin, rest) = REQUEST.split_at(9);
+        front.http.feed(begin);
+        front.note_progress(Moment(0));
+        // There is always the beginning of a next request: the connection is never idle.
+        for round in 1..100 {
+            let now = Moment(round * 1000);
+            front.http.feed(&[rest, begin].concat());
+            front.note_progress(now);
+            assert!(matches!(front.http.next_event(&limits.http), Ok(Some(_))));
+            assert!(
+                front
+                    .http
+                    .respond(&Response::empty(204), "", &mut Vec::new())
+            );
+            front.note_answer(now);
+            assert_eq!(front.deadline(&limits), now + limits.head_timeout);
+        }
     }
 }

@@ -96,7 +96,7 @@ impl<S: Sys> Reactor<S> {
         if !front.http.respond(response, &date, conn.outbox.bytes()) {
             conn.flags.set(Flags::CLOSING);
         }
-        front.note_progress(self.now);
+        front.note_answer(self.now);
     }
 
     /// Answers what cannot be read any further, and closes.

@@ -338,18 +338,18 @@ impl<S: Sys> Reactor<S> {
         if matches!(conn.role, Role::Lingering { .. }) {
             return self.arm_conn(id);
         }
-        if matches!(conn.role, Role::Session(_)) {
-            self.metrics.sessions -= 1;
-        }
         conn.link.finish();
         let flushed = conn.link.flush(&mut self.sys, conn.sock);
         if flushed.is_err() || conn.flags.has(Flags::END_READ) {
             return self.close(id);
         }
         self.sys.shutdown(conn.sock);
-        conn.role = Role::Lingering {
-            until: self.now + LINGER,
-        };
+        let until = self.now + LINGER;
+        let role = std::mem::replace(&mut conn.role, Role::Lingering { until });
+        // Closing counts a session down itself.
+        if matches!(role, Role::Session(_)) {
+            self.metrics.sessions -= 1;
+        }
         self.arm_conn(id);
         if self
             .conns
