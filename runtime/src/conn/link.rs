@@ -24,6 +24,8 @@ pub(crate) enum Link {
 pub(crate) struct TlsLink {
     session: rustls::Connection,
     unsent: Vec<u8>,
+    /// Has the socket taken something since this was last asked?
+    progressed: bool,
 }
 
 /// Why a link cannot go on.
@@ -47,6 +49,7 @@ impl Link {
         Ok(Self::Tls(Box::new(TlsLink {
             session: session.into(),
             unsent: Vec::new(),
+            progressed: false,
         })))
     }
 
@@ -57,6 +60,7 @@ impl Link {
         Ok(Self::Tls(Box::new(TlsLink {
             session: session.into(),
             unsent: Vec::new(),
+            progressed: false,
         })))
     }
 
@@ -116,6 +120,14 @@ impl Link {
         match self {
             Self::Plain => Ok(true),
             Self::Tls(tls) => tls.flush(sys, sock),
+        }
+    }
+
+    /// Has the socket taken something of what waits in the link, since this was last asked?
+    pub(crate) fn take_progress(&mut self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => std::mem::take(&mut tls.progressed),
         }
     }
 
@@ -200,7 +212,10 @@ impl TlsLink {
                 return Ok(true);
             }
             match sys.write(sock, &self.unsent) {
-                Ok(written) => drop(self.unsent.drain(..written)),
+                Ok(written) => {
+                    self.unsent.drain(..written);
+                    self.progressed |= written > 0;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }

@@ -46,8 +46,7 @@ pub(crate) fn flush<S: Sys>(
             Ok(Step::Wrote) => {}
             Ok(Step::Stop(outcome)) => return outcome,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                conn.flags.clear(Flags::WRITABLE);
-                conn.blocked_since.get_or_insert(now);
+                note_blocked(conn, now);
                 return Flushed::Blocked;
             }
             Err(error) => return Flushed::Failed(error),
@@ -102,8 +101,7 @@ fn step<S: Sys>(
     let (own, total, written) = if !own_first {
         if log.is_empty() {
             return Ok(Step::Stop(if !conn.link.flush(sys, conn.sock)? {
-                conn.flags.clear(Flags::WRITABLE);
-                conn.blocked_since.get_or_insert(now);
+                note_blocked(conn, now);
                 Flushed::Blocked
             } else if ended {
                 Flushed::Ended
@@ -147,6 +145,15 @@ fn step<S: Sys>(
         }
     }
     Ok(Step::Wrote)
+}
+
+/// The socket takes no more. What it took of TLS's ciphertext before counts as progress.
+fn note_blocked(conn: &mut Conn, now: Moment) {
+    conn.flags.clear(Flags::WRITABLE);
+    if conn.link.take_progress() {
+        conn.blocked_since = Some(now);
+    }
+    conn.blocked_since.get_or_insert(now);
 }
 
 /// Takes what was written off what is unsent.

@@ -17,12 +17,19 @@ const ACCEPTS: usize = 64;
 /// How long accepting rests when the system is out of memory or of files.
 const REST: Duration = Duration::from_millis(100);
 
+/// How often the log is told of refused connections.
+const TELL: Duration = Duration::from_secs(1);
+
 /// One listening socket.
 pub(super) struct Listener {
     pub(super) sock: SockId,
     tls: Option<Identity>,
     pub(super) ready: bool,
     rests_until: Option<Moment>,
+    /// Connections refused for want of descriptors that no line of the log tells of yet.
+    refused: u64,
+    /// When the log was last told.
+    told_at: Option<Moment>,
 }
 
 impl Listener {
@@ -32,6 +39,21 @@ impl Listener {
             tls,
             ready: true,
             rests_until: None,
+            refused: 0,
+            told_at: None,
+        }
+    }
+
+    /// Notes a refused connection; the log hears of them once a second.
+    fn note_refusal(&mut self, now: Moment) {
+        self.refused += 1;
+        if self.told_at.is_none_or(|at| at + TELL <= now) {
+            log::warn!(
+                "out of file descriptors: {} connections refused",
+                self.refused
+            );
+            self.refused = 0;
+            self.told_at = Some(now);
         }
     }
 
@@ -123,10 +145,13 @@ impl<S: Sys> Reactor<S> {
                 true
             }
             Some(EMFILE) => {
-                log::warn!("out of file descriptors: a connection is refused");
-                // Linux reports EMFILE even where nothing waits: then there is nothing to drop.
                 let dropped = self.sys.shed(listener.sock);
-                listener.ready = dropped;
+                if dropped {
+                    listener.note_refusal(self.now);
+                } else {
+                    // Linux says EMFILE even where nothing waits; or there is no reserve left.
+                    listener.rests_until = Some(self.now + REST);
+                }
                 dropped
             }
             _ => {

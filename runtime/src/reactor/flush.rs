@@ -166,7 +166,6 @@ impl<S: Sys> Reactor<S> {
             _ if error.is_some() => self.close(id),
             // What was answered is still written; a half-closed client may wait for it.
             Role::Front(_) if !conn.outbox.is_empty() || conn.link.has_unsent() => {
-                conn.flags.set(Flags::CLOSING);
                 conn.flags.set(Flags::END_READ);
             }
             Role::Session(_) if conn.flags.has(Flags::CLOSING) => conn.flags.set(Flags::END_READ),
@@ -220,7 +219,14 @@ impl<S: Sys> Reactor<S> {
                 Flushed::All if conn.flags.has(Flags::CLOSING) => return self.linger(id),
                 Flushed::All => {
                     self.drive_front(id);
-                    if self.conns.get(id).is_none_or(|conn| conn.outbox.is_empty()) {
+                    let Some(conn) = self.conns.get(id) else {
+                        return;
+                    };
+                    if conn.outbox.is_empty() {
+                        // A client that closed its side has had all its answers.
+                        if conn.flags.has(Flags::END_READ) && matches!(conn.role, Role::Front(_)) {
+                            self.close(id);
+                        }
                         return;
                     }
                 }

@@ -35,9 +35,15 @@ impl<S: Sys> Reactor<S> {
         attempt.since = self.now;
         attempt.reused = false;
         let kept = if may_reuse {
-            self.pool.take(&key)
+            self.take_kept(&key)
         } else {
             None
+        };
+        let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
+            return;
+        };
+        let Some(upstream) = &attempt.upstream else {
+            return;
         };
         if let Some(conn) = kept {
             attempt.reused = true;
@@ -57,6 +63,21 @@ impl<S: Sys> Reactor<S> {
         attempt.phase = Phase::Resolving { ticket };
         self.resolving.insert(ticket, id);
         self.sys.resolve(&host, port, ticket);
+    }
+
+    /// The idle connection to a place that was used last, if its peer has been silent since.
+    fn take_kept(&mut self, key: &PoolKey) -> Option<ConnId> {
+        while let Some(idle) = self.pool.take(key) {
+            // What came unasked is no answer to what is asked now.
+            let quiet = self.conns.get(idle).is_some_and(|conn| {
+                !conn.flags.has(Flags::READABLE) && !conn.flags.has(Flags::PEER_CLOSED)
+            });
+            if quiet {
+                return Some(idle);
+            }
+            self.close(idle);
+        }
+        None
     }
 
     /// A name was looked up.

@@ -52,11 +52,13 @@ pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let content = out.len();
     write(out);
     let size = out.len() - content;
-    if let Some(mut gap) = out.get_mut(start..content) {
-        // An event is far smaller than 16 MiB, the most that six digits tell; a larger one, which
-        // no channel admits, would show as a broken chunk at once.
-        debug_assert!(size < 1 << 24, "an event fits the size of its chunk");
-        let _ = write!(gap, "{size:06x}");
+    if size < 1 << 24 {
+        if let Some(mut gap) = out.get_mut(start..content) {
+            let _ = write!(gap, "{size:06x}");
+        }
+    } else {
+        // More digits than the gap has: the event is moved, once.
+        out.splice(start..content, format!("{size:x}\r\n").into_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -65,6 +67,14 @@ pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 mod tests {
     use super::*;
     use lmserver_runtime::event::{Epoch, Kind};
+
+    #[test]
+    fn a_huge_event_gets_a_chunk_size_with_more_digits() {
+        let mut out = b"before".to_vec();
+        in_chunk(&mut out, |out| out.resize(out.len() + (1 << 24), b'x'));
+        assert!(out.starts_with(b"before1000000\r\nxx") && out.ends_with(b"xx\r\n"));
+        assert_eq!(out.len(), 6 + 9 + (1 << 24) + 2);
+    }
 
     #[test]
     fn an_event_is_encoded_with_its_position() {

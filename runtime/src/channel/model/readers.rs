@@ -293,7 +293,13 @@ impl World {
             attached.find(|it| it.0 == moved).unwrap().1.slot = cursor.slot;
         }
         let name = self.clients[client].name;
-        let life = self.registry.get(cursor.channel).unwrap().life();
+        let Some(channel) = self.registry.get(cursor.channel) else {
+            let reference = self.held(name).unwrap();
+            assert!(reference.open && reference.events.is_empty() && self.readers(name) == 0);
+            self.names[name].1 = Known::Never;
+            return;
+        };
+        let life = channel.life();
         let unread = self.unread_after(life).filter(|_| self.readers(name) == 0);
         self.held_mut(name).unwrap().unread_until = unread;
     }

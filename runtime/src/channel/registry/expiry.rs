@@ -55,7 +55,7 @@ impl Registry {
             .min()
     }
 
-    fn forget(&mut self, id: ChannelId, now: Moment) {
+    pub(super) fn forget(&mut self, id: ChannelId, now: Moment) {
         let Some(channel) = self.channels.remove(id) else {
             return;
         };

@@ -21,6 +21,10 @@ impl Registry {
         busy: bool,
         now: Moment,
     ) -> (Placement, Option<Cursor>) {
+        // Readers make encodings, which are counted like the rest.
+        if self.is_beyond_hard_total() {
+            self.make_room(now);
+        }
         let found = self.names.get(name).copied();
         let id = match (found, may_create) {
             (Some(id), _) => id,
@@ -75,6 +79,10 @@ impl Registry {
                 .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
         }
         self.set_expiry(cursor.channel, now);
+        // A channel that only somebody's listening made leaves nothing behind.
+        if channel_is_void(self.channels.get(cursor.channel)) {
+            self.forget(cursor.channel, now);
+        }
         moved
     }
 
@@ -159,4 +167,11 @@ fn locate(channel: &Channel, after: After, created: bool) -> Located {
         After::Position(at) if at.offset < oldest => Located::Reset(oldest, ResetReason::Trimmed),
         After::Position(at) => Located::From(at.offset),
     }
+}
+
+/// Is it an open channel without a reader, to which nobody ever published?
+fn channel_is_void(channel: Option<&Channel>) -> bool {
+    channel.is_some_and(|channel| {
+        channel.life == Life::Open && channel.subscribers == 0 && channel.log.last_offset() == 0
+    })
 }
