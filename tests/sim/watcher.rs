@@ -559,6 +559,16 @@ fn split_message(text: &str) -> (String, Value) {
         return (String::new(), serde_json::from_str(text).unwrap());
     };
     let mut json: Value = serde_json::from_str(&format!("{{{members}")).unwrap();
+    assert!(
+        json.get("id").is_none(),
+        "nothing stands in for the position: {text}"
+    );
+    if let Some(id) = json
+        .as_object_mut()
+        .and_then(|event| event.remove("call_id"))
+    {
+        json["id"] = id;
+    }
     match json.get_mut("data") {
         Some(data) => (id.to_owned(), data.take()),
         None => (id.to_owned(), json),
