@@ -176,6 +176,7 @@ def sse_decoder():
         write("sse_decoder", "0", stream)
         write("sse_decoder", "1", stream)
     write("sse_decoder", "0", b"\xef\xbb")
+    write("sse_decoder", "1", "data: ten bytes.\ndata: ten more.")
     for path in sorted((DATA / "openai").glob("*.sse")):
         if path.stat().st_size < 1500:
             write("sse_decoder", "0", path.read_bytes())

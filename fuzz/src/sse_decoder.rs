@@ -73,6 +73,8 @@ fn read(limit: usize, pieces: &[&[u8]]) -> Log {
     while let Some(item) = decoder.finish() {
         items.push(said(item, limit));
     }
+    // The end of an unfinished event may be what is too much.
+    let error = decoder.next_item(&mut &b""[..]).err();
     Log {
         items,
         error,
