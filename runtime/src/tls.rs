@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,7 +12,15 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 ///
 /// Providers with the same authorities share one, so a session made for one serves the others.
 #[derive(Clone)]
-pub struct Trust(pub(crate) Arc<ClientConfig>);
+pub struct Trust(pub(crate) Arc<Lazy>);
+
+/// The configuration of a TLS client, made when the first connection needs it: a server that asks
+/// nobody over TLS does not pay for it in memory and time to start.
+pub(crate) struct Lazy {
+    /// Certificates trusted besides the public roots.
+    authorities: Vec<CertificateDer<'static>>,
+    config: OnceLock<Arc<ClientConfig>>,
+}
 
 /// The certificate that this server shows.
 #[derive(Clone)]
@@ -41,12 +49,9 @@ pub enum TlsError {
 
 impl Trust {
     /// Trusts the roots of Mozilla's list, as they were when the program was built.
-    ///
-    /// # Errors
-    ///
-    /// None that is known; rustls reports mismatched parameters this way.
-    pub fn public() -> Result<Self, TlsError> {
-        Self::new(public_roots())
+    #[must_use]
+    pub fn public() -> Self {
+        Self::besides(Vec::new())
     }
 
     /// Trusts these certificates, in PEM form, besides the public roots.
@@ -55,12 +60,37 @@ impl Trust {
     ///
     /// No certificate in the text, or one that cannot be read.
     pub fn with_authorities(pem: &[u8]) -> Result<Self, TlsError> {
-        let mut roots = public_roots();
-        let certificates = certificates(pem)?;
-        for certificate in certificates {
-            roots.add(certificate)?;
+        let trust = Self::besides(certificates(pem)?);
+        trust.config()?;
+        Ok(trust)
+    }
+
+    fn besides(authorities: Vec<CertificateDer<'static>>) -> Self {
+        Self(Arc::new(Lazy {
+            authorities,
+            config: OnceLock::new(),
+        }))
+    }
+
+    /// The configuration, made by the first call.
+    ///
+    /// # Errors
+    ///
+    /// A certificate that is no authority's.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(config) = self.0.config.get() {
+            return Ok(Arc::clone(config));
         }
-        Self::new(roots)
+        let mut roots = public_roots();
+        for certificate in &self.0.authorities {
+            roots.add(certificate.clone())?;
+        }
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::clone(self.0.config.get_or_init(|| Arc::new(config))))
     }
 
     /// Puts TLS on a blocking socket, for programs without a reactor. The handshake takes place
@@ -75,17 +105,8 @@ impl Trust {
         host: &str,
     ) -> Result<impl Read + Write + use<T>, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::NoName)?;
-        let client = ClientConnection::new(Arc::clone(&self.0), name)?;
+        let client = ClientConnection::new(self.config()?, name)?;
         Ok(StreamOwned::new(client, socket))
-    }
-
-    fn new(roots: RootCertStore) -> Result<Self, TlsError> {
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
     }
 }
 

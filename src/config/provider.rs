@@ -3,7 +3,6 @@
 //! The keys that every provider takes are read here; the rest of a section belongs to its
 //! plugin. The `OPENAI_*` variables replace the keys of `[provider.openai]`, or make it.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use lmserver_runtime::routing::Instance;
@@ -63,7 +62,7 @@ impl Providers {
         let proxies = Proxies::of(inputs.environment, report);
         let shared = Shared {
             proxies,
-            public_trust: OnceCell::new(),
+            public_trust: Trust::public(),
         };
         let mut providers = Self {
             opened: Vec::new(),
@@ -101,18 +100,8 @@ fn from_environment<'a>(
 /// What all providers of a configuration share.
 struct Shared {
     proxies: Proxies,
-    public_trust: OnceCell<Trust>,
-}
-
-impl Shared {
     /// The trust of providers without a `ca_file`: one, so that they share its sessions.
-    fn public_trust(&self) -> Result<Trust, String> {
-        if let Some(trust) = self.public_trust.get() {
-            return Ok(trust.clone());
-        }
-        let trust = Trust::public().map_err(|error| error.to_string())?;
-        Ok(self.public_trust.get_or_init(|| trust).clone())
-    }
+    public_trust: Trust,
 }
 
 fn silent(place: Place) -> Finding {

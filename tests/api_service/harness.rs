@@ -364,7 +364,7 @@ fn routing() -> Routing {
         name: "local".into(),
         provider: Box::new(Mute),
         timers: ProviderTimers::default(),
-        trust: Trust::public().expect("the public roots"),
+        trust: Trust::public(),
         proxy: None,
     });
     let mut routing = Routing::default();

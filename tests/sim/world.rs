@@ -24,7 +24,7 @@ pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// Turns after which a world is taken to run for ever.
 const MOST_TURNS: u64 = 2_000_000;
 
-static TRUST: LazyLock<Trust> = LazyLock::new(|| Trust::public().unwrap());
+static TRUST: LazyLock<Trust> = LazyLock::new(Trust::public);
 
 /// What a world is made of.
 pub(crate) struct Setup {

@@ -35,6 +35,8 @@ pub(crate) enum LinkError {
     Io(#[from] io::Error),
     #[error("TLS: {}", explain(.0))]
     Tls(rustls::Error),
+    #[error("TLS: {0}")]
+    Trust(#[from] crate::tls::TlsError),
     #[error("TLS: {0:?} is no host name that a certificate could be for")]
     Name(String),
 }
@@ -44,7 +46,7 @@ impl Link {
     pub(crate) fn client(trust: &Trust, host: &str) -> Result<Self, LinkError> {
         let name = rustls::pki_types::ServerName::try_from(host.to_owned())
             .map_err(|_| LinkError::Name(host.to_owned()))?;
-        let mut session = ClientConnection::new(trust.0.clone(), name).map_err(LinkError::Tls)?;
+        let mut session = ClientConnection::new(trust.config()?, name).map_err(LinkError::Tls)?;
         session.set_buffer_limit(Some(TLS_BUFFER));
         Ok(Self::Tls(Box::new(TlsLink {
             session: session.into(),

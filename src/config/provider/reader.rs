@@ -208,7 +208,7 @@ impl<'a, 'b> Reader<'a, 'b> {
     fn trust(&mut self) -> Option<Trust> {
         let trust = match self.section.path_to_file("ca_file") {
             Some(path) => trust_in(&path),
-            None => self.shared.public_trust(),
+            None => Ok(self.shared.public_trust.clone()),
         };
         let mistake = |problem| {
             let problem = format!("`ca_file`: {problem}");
