@@ -173,7 +173,7 @@ pub(crate) struct Channel {
     views: Vec<Option<View>>,
     snapshot: Box<Snapshot>,
     subscribers: u32,
-    /// The generation that writes it.
+    /// The run that writes it.
     pub(crate) run: Option<RunId>,
     /// When it ends if nobody comes, as the registry has noted it.
     expires: Option<Moment>,

@@ -4,6 +4,7 @@
 //!   role      Front     HTTP requests, each answered by the service
 //!             Session   a transport's state; the cursor, if any, reads a channel
 //!             Upstream  bytes of a provider, for a run
+//!             Trailing  the same, between the end of the answer and of its framing
 //!             Pooled    an idle connection to a provider
 //!             Lingering everything is said; waits for the peer's end
 //! ```

@@ -18,9 +18,9 @@ pub(crate) enum Effect {
         encoding: &'static dyn Encoding,
         may_create: bool,
     },
-    /// End the generation of a channel.
+    /// End the run that writes a channel.
     Cancel { channel: Box<str> },
-    /// Begin the first attempt of a generation, after its client has been answered.
+    /// Begin the first attempt of a run, after its client has been answered.
     Begin { run: RunId },
     /// Make the connection an HTTP connection again.
     HandBack {

@@ -7,7 +7,7 @@ pub struct ConnId {
     pub(crate) generation: u32,
 }
 
-/// One generation of an answer.
+/// One run: the answer to one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId {
     pub(crate) index: u32,

@@ -40,9 +40,9 @@ mod accept;
 mod check;
 mod client;
 mod deliver;
-mod flush;
-mod generation;
 mod query;
+mod runs;
+mod serve;
 mod stop;
 mod upstream;
 

@@ -1,7 +1,7 @@
-//! One generation of an answer: its targets in order, the attempt that goes on, its deadlines.
+//! One run: the answer to one question, its targets in order, the attempt that goes on, its deadlines.
 //!
 //! ```text
-//!   Resolving ─► Connecting ─► Establishing (proxy, TLS) ─► Answering ─► ended
+//!   Resolving ─► Connecting ─► Tunnel, Handshake ─► Answering ─► ended
 //!       │            │ next address      │                      │
 //!       └────────────┴───────────────────┴── failed ────────────┘
 //!                                              │ no content yet: next target
@@ -22,7 +22,7 @@ use crate::time::Moment;
 
 pub(crate) mod pool;
 
-/// One generation.
+/// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
 pub(crate) struct Run {
     pub(crate) channel: ChannelId,
     pub(crate) request: Box<ChatRequest>,

@@ -82,11 +82,11 @@ pub type Continuation = Box<dyn FnOnce(Answer<'_>, &mut ServiceCx<'_>) -> Reply>
 
 /// A question or a wish to the engine.
 pub enum Query {
-    /// Create a channel and start a generation in it.
+    /// Create a channel and start a run in it.
     Submit(Box<Submission>),
     /// The state of a chat channel.
     Snapshot(Box<str>),
-    /// End a chat channel's generation.
+    /// End the run of a chat channel.
     Cancel(Box<str>),
     /// Append a document to an open channel, creating it if need be.
     Publish {
@@ -133,7 +133,7 @@ pub enum Answer<'a> {
     Draining,
     /// The state of a chat channel.
     Snapshot(&'a Snapshot, Position),
-    /// The generation was ended by this query, or had ended before.
+    /// The run was ended by this query, or had ended before.
     Cancelled {
         /// Was there still something to cancel?
         running: bool,

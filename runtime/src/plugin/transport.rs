@@ -52,7 +52,7 @@ pub struct Opening<'a> {
     pub after: After,
     /// May this client listen?
     pub admission: Admission,
-    /// May it cancel the generation?
+    /// May it cancel the answer?
     pub may_cancel: bool,
     /// May the channel be created by listening to it?
     pub may_create: bool,
@@ -213,7 +213,7 @@ impl SessionCx<'_> {
         });
     }
 
-    /// Asks that the generation of a channel be ended. It is fine if it has ended already.
+    /// Asks that the answer of a channel be ended. It is fine if it has ended already.
     pub fn cancel(&mut self, channel: &str) {
         self.agenda.push(Effect::Cancel {
             channel: channel.into(),

@@ -1,4 +1,4 @@
-//! Generations: from a plan of targets to exactly one terminal event.
+//! Runs: from a plan of targets to exactly one terminal event.
 
 use super::{Reactor, contained};
 use crate::channel::registry::Room;
@@ -210,7 +210,7 @@ impl<S: Sys> Reactor<S> {
         self.finish_run(id, Event::Error(Box::new(failure)));
     }
 
-    /// Ends the generation of a channel in whatever phase it is. False: there is none.
+    /// Ends the run of a channel in whatever phase it is. False: there is none.
     pub(super) fn cancel(&mut self, channel: ChannelId) -> bool {
         let Some(id) = self.channels.get(channel).and_then(|channel| channel.run) else {
             return false;
