@@ -37,6 +37,11 @@ fn open(settings: ProviderSettings, section: &mut dyn PluginSection) -> Option<B
 struct Ollama(BaseUrl);
 
 impl Provider for Ollama {
+    /// Decides on the proxy, and on the warning about a key over plain HTTP.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(&self.0.endpoint)
+    }
+
     /// Writes the request; the engine connects, sends it, and keeps the timers.
     fn start(&self, ask: &ChatRequest, model: &str, _: Moment) -> Result<Start, ProviderError> {
         let turn = |role: &str, text: &str| json!({"role": role, "content": text});

@@ -34,7 +34,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, Start, Upstream,
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start,
+    Upstream,
 };
 use lmserver_runtime::time::Moment;
 
@@ -60,6 +61,10 @@ struct ChatCompletions {
 }
 
 impl Provider for ChatCompletions {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(&self.instance.endpoint)
+    }
+
     fn start(
         &self,
         request: &ChatRequest,

@@ -6,8 +6,9 @@
 //!   bytes of the upstream connection ──► Generation::receive ──► Output, Output, …
 //! ```
 //!
-//! The engine connects, speaks TLS, keeps the four timers, retries and falls back. The machine
-//! turns bytes into [`Output`]. It must yield what was complete in the bytes it was given before
+//! The engine connects, speaks TLS, keeps the four timers and falls back to the next target. It
+//! tries no target twice, but for a kept connection that was closed meanwhile. The machine turns
+//! bytes into [`Output`]. It must yield what was complete in the bytes it was given before
 //! it reports an end or an error: *events before ends*.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,13 @@ use crate::time::Moment;
 
 /// Starts generations. One value per configured provider; immutable.
 pub trait Provider: Send + Sync {
+    /// Where its generations connect to; none for a provider without a connection. The host picks
+    /// the proxy by it, and warns where a key would travel in plain text. It is asked once, when
+    /// the provider has been opened; each [`Upstream`] names the same.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        None
+    }
+
     /// Builds the machine and the first bytes for one attempt at `model`.
     ///
     /// # Errors
@@ -140,7 +148,8 @@ pub struct ProviderError {
     pub message: Box<str>,
     /// May the same request succeed at the same target?
     pub retryable: bool,
-    /// How long the provider asks to wait before that.
+    /// How long the provider asks to wait before that. For whoever tries again: the engine itself
+    /// does not.
     pub retry_after: Option<Duration>,
 }
 

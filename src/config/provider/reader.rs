@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Content, Endpoint, Message, OpenProvider, Provider, ProviderSettings,
-    Secret,
+    BaseUrl, Endpoint, OpenProvider, Provider, ProviderSettings, Secret,
 };
 use lmserver_runtime::routing::{Instance, ProviderTimers};
-use lmserver_runtime::time::Moment;
 use lmserver_runtime::tls::Trust;
 
 use super::{Configured, ECHO, OPENAI, OPENAI_MODEL, Shared};
@@ -63,13 +61,13 @@ impl<'a, 'b> Reader<'a, 'b> {
         };
         let has_key = settings.api_key.is_some();
         let provider = self.open(open, settings);
-        let endpoint = provider.as_deref().and_then(endpoint);
-        if let Some(endpoint) = endpoint.as_ref().filter(|_| has_key) {
+        let endpoint = provider.as_deref().and_then(Provider::endpoint);
+        if let Some(endpoint) = endpoint.filter(|_| has_key) {
             report.extend(unencrypted(endpoint, &self.section));
         }
         let name = self.name.as_str().into();
-        let proxy = endpoint.as_ref().and_then(|to| self.shared.proxies.to(to));
-        let endpoint = endpoint.as_ref().map(show_endpoint);
+        let proxy = endpoint.and_then(|to| self.shared.proxies.to(to));
+        let endpoint = endpoint.map(show_endpoint);
         let configured = Configured {
             name: self.name,
             kind,
@@ -232,39 +230,21 @@ fn unknown_kind(kind: &str, section: &Section<'_>, plugins: &Plugins) -> (String
     if built.is_empty() {
         built = "none".to_owned();
     }
-    if CONTRACT_KINDS.contains(&kind) {
-        let problem = format!("kind `{kind}` is not built into this lmserver");
-        return (problem, format!("use a kind that is: {built}"));
-    }
     if section.has("kind") {
         let near = nearest(kind, plugins.provider_kinds());
         let near = near
             .map(|near| format!("did you mean \"{near}\"? "))
             .unwrap_or_default();
         return (
-            format!("unknown kind {kind:?}"),
-            format!("{near}built in are: {built}"),
+            format!("there is no provider of kind {kind:?}"),
+            format!("{near}this build has: {built}"),
         );
     }
     let problem = format!("[{}] says no `kind`, and its name is none", section.title());
-    (problem, format!("add kind = \"…\"; built in are: {built}"))
-}
-
-/// Asks the factory where it would connect. Starting is pure: nothing is sent.
-fn endpoint(provider: &dyn Provider) -> Option<Endpoint> {
-    let message = Message {
-        role: "user".to_owned(),
-        content: Content::Text("?".to_owned()),
-        name: None,
-        tool_calls: None,
-        tool_call_id: None,
-    };
-    let request = ChatRequest {
-        messages: vec![message],
-        ..ChatRequest::default()
-    };
-    let start = provider.start(&request, "?", Moment::default()).ok()?;
-    start.upstream.map(|upstream| upstream.endpoint)
+    (
+        problem,
+        format!("add kind = \"…\"; this build has: {built}"),
+    )
 }
 
 fn show_endpoint(endpoint: &Endpoint) -> String {
@@ -317,16 +297,3 @@ fn bad_field(name: &str) -> Option<(String, &'static str)> {
         )
     })
 }
-
-/// All kinds there are; a binary may be built without some.
-const CONTRACT_KINDS: [&str; 9] = [
-    "openai",
-    "openai-responses",
-    "azure",
-    "anthropic",
-    "gemini",
-    "ollama",
-    "cohere",
-    "bedrock",
-    "echo",
-];
