@@ -67,8 +67,8 @@ pub struct Config {
     pub providers: Vec<Configured>,
     /// Whether nothing is configured, so that the built-in `echo` answers.
     pub is_offline: bool,
-    /// `CENTRIFUGO_PORT`: shown in the start-up log only.
-    pub centrifugo_port: String,
+    /// `CENTRIFUGO_PORT`, where it is set: shown in the start-up log only.
+    pub centrifugo_port: Option<String>,
 }
 
 /// The flags of the command line that configure something.
@@ -216,7 +216,7 @@ impl Config {
             report.extend(server.exposed());
         }
         let (routing, providers, is_offline) = routing;
-        let centrifugo_port = inputs.environment.get("CENTRIFUGO_PORT").unwrap_or("8000");
+        let centrifugo_port = inputs.environment.get("CENTRIFUGO_PORT");
         Self {
             file: None,
             server,
@@ -228,7 +228,7 @@ impl Config {
             routing,
             providers,
             is_offline,
-            centrifugo_port: centrifugo_port.to_owned(),
+            centrifugo_port: centrifugo_port.map(str::to_owned),
         }
     }
 }

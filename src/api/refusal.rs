@@ -37,7 +37,8 @@ pub(super) enum Code {
 pub(super) enum Shape {
     /// `{"error":{"code":…,"message":…}}`.
     Own,
-    /// What OpenAI's clients expect, under `/v1`.
+    /// What OpenAI's clients expect. Nothing is served under `/v1`, but a client of theirs that is
+    /// pointed here by mistake can show the 404.
     OpenAi,
 }
 

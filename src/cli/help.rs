@@ -29,6 +29,7 @@ Environment:
   LMSERVER_API_KEY       (ask) the API key of the server
   SSL_CERT_FILE          (ask) certificates to trust beside the built-in ones
   HTTPS_PROXY, NO_PROXY  proxy to the providers, and hosts that do without
+  CENTRIFUGO_PORT        accepted and shown in the log, not used
 
 A flag wins over the environment, the environment over the file, the file over
 the default. Exit codes: 0 clean, 1 failure while running, 2 mistake in usage or

@@ -76,10 +76,9 @@ fn introduce(config: &Config) {
             provider.kind
         );
     }
-    log::info!(
-        "CENTRIFUGO_PORT {} is not used: one port serves all",
-        config.centrifugo_port
-    );
+    if let Some(port) = &config.centrifugo_port {
+        log::info!("CENTRIFUGO_PORT {port} is not used: one port serves all");
+    }
 }
 
 /// Takes all descriptors that the process may have, and no more clients than they suffice for.

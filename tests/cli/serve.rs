@@ -29,7 +29,6 @@ fn a_fresh_machine_shows_a_real_stream_with_the_first_command() {
     for text in [
         "configuration: no file",
         "provider echo: kind echo, offline",
-        "CENTRIFUGO_PORT 8000",
         "WARN",
         "the built-in offline provider `echo` answers",
         "stopped",
