@@ -28,11 +28,19 @@ const READ_BYTES: usize = 16 * 1024;
 #[test]
 fn a_server_behind_sockets_agrees_with_the_corpora_as_the_core_does() {
     let Some(folder) = corpora(env!("CARGO_MANIFEST_DIR")) else {
-        eprintln!("SKIPPED: no corpora in ../shared/fixtures/http1");
+        let _ = Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no corpora in ../shared/fixtures/http1\n"),
+        );
         return;
     };
     let Some(program) = example("http_echo") else {
-        eprintln!("SKIPPED: the example http_echo is not built (cargo build --example http_echo)");
+        let _ = Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!(
+                "SKIPPED: the example http_echo is not built (cargo build --example http_echo)\n"
+            ),
+        );
         return;
     };
     let server = Server::start(&program);

@@ -71,7 +71,10 @@ fn every_case_is_read_as_the_standard_says_however_it_is_cut() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/eventsource/cases.json");
     let Ok(text) = fs::read_to_string(&path) else {
-        eprintln!("SKIPPED: no event stream cases at {}", path.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no event stream cases at {}\n", path.display()),
+        );
         return;
     };
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();

@@ -16,7 +16,10 @@ fn recordings() -> Vec<PathBuf> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/providers/openai-chat");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        eprintln!("SKIPPED: no recordings at {}", folder.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no recordings at {}\n", folder.display()),
+        );
         return Vec::new();
     };
     let mut paths: Vec<PathBuf> = entries

@@ -325,7 +325,10 @@ fn root() -> PathBuf {
 fn recordings_of_many_servers_decode_to_what_is_expected() {
     let folder = root().join("../shared/fixtures/providers");
     if !folder.is_dir() {
-        eprintln!("SKIPPED: no recordings at {}", folder.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no recordings at {}\n", folder.display()),
+        );
         return;
     }
     replay_all(&folder, 100);
