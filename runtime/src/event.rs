@@ -1,4 +1,4 @@
-//! What a channel holds: events, their positions, and the closed lists of the contract.
+//! What a channel holds: events, their positions, and the closed lists that the README gives.
 
 use serde_json::Value;
 mod position;

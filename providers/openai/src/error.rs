@@ -1,4 +1,4 @@
-//! What went wrong at the provider, in the words of the contract.
+//! What went wrong at the provider, in the words of the README's list.
 //!
 //! Three places report errors: a status other than 2xx, a JSON body where a stream was asked for,
 //! and the stream itself. The status decides first, never the content type; where it says nothing

@@ -1,4 +1,4 @@
-//! Finish reasons: what servers say, and what the contract calls it.
+//! Finish reasons: what servers say, and what lmserver calls it.
 
 use lmserver_runtime::event::{ErrorCode, FinishReason};
 

@@ -161,7 +161,7 @@ impl Failure {
     }
 }
 
-/// Why an answer failed. The list is closed; `reference` names are those of the contract.
+/// Why an answer failed. The list is closed, and is the README's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// The provider refused the key.

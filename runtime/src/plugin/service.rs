@@ -26,7 +26,7 @@ pub trait Service {
     fn call(&mut self, request: &Request, body: &[u8], cx: &mut ServiceCx<'_>) -> Reply;
 
     /// Gives the answer to a request that could not be read or timed out; the connection closes
-    /// after it. `code` is one of the contract's words, such as `invalid_request`.
+    /// after it. `code` is a word of the README's list, such as `invalid_request`.
     fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response;
 
     /// `SIGHUP`: reads the configuration again. Nothing, if it is broken (and reported).
