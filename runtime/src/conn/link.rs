@@ -104,10 +104,7 @@ impl Link {
                     .session
                     .writer()
                     .write(bytes.get(..TLS_RECORD).unwrap_or(bytes))?;
-                let flushed = tls.flush(sys, sock)?;
-                if taken == 0 && !flushed {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
+                tls.flush(sys, sock)?;
                 if taken == 0 {
                     // The handshake is not done and rustls holds as much as it may.
                     return Err(io::ErrorKind::WouldBlock.into());

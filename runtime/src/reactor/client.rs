@@ -9,7 +9,7 @@ use crate::conn::front::Front;
 use crate::conn::{Conn, Flags, Role};
 use crate::event::{After, Epoch};
 use crate::ids::ConnId;
-use crate::plugin::service::{Answer, Reply, Service, ServiceCx};
+use crate::plugin::service::{Reply, Service, ServiceCx};
 use crate::plugin::transport::{Disconnect, Encoding, Session, SessionCx};
 use crate::sys::Sys;
 
@@ -177,7 +177,8 @@ impl<S: Sys> Reactor<S> {
         // Over its limit the server takes no subscriber; while it drains, those of what it holds.
         let is_full = self.clients > self.limits.connections;
         let busy = self.stop.is_draining();
-        let create = may_create.then(|| draw_epoch(&mut self.sys));
+        let create =
+            (may_create && self.channels.find(channel).is_err()).then(|| draw_epoch(&mut self.sys));
         let (placement, cursor) = if is_full {
             (Placement::Busy, None)
         } else {
@@ -287,7 +288,7 @@ impl<S: Sys> Reactor<S> {
         id: ConnId,
         call: impl FnOnce(&mut dyn Service, &mut ServiceCx<'_>) -> R,
     ) -> Option<R> {
-        self.with_service_and(id, |service, cx, _, _| call(service, cx))
+        self.with_service_and(id, |service, cx, _| call(service, cx))
     }
 
     fn continue_with(
@@ -296,11 +297,7 @@ impl<S: Sys> Reactor<S> {
         outcome: &super::query::Outcome,
         then: crate::plugin::service::Continuation,
     ) -> Option<Reply> {
-        let totals = self.metrics();
-        self.with_service_and(id, |_, cx, channels, _| {
-            let answer: Answer<'_> = outcome.answer(channels, &totals);
-            then(answer, cx)
-        })
+        self.with_service_and(id, |_, cx, channels| then(outcome.answer(channels), cx))
     }
 
     /// Calls the service, or one of its continuations, with what it may see and use.
@@ -311,7 +308,6 @@ impl<S: Sys> Reactor<S> {
             &mut dyn Service,
             &mut ServiceCx<'_>,
             &crate::channel::registry::Registry,
-            &crate::limits::Limits,
         ) -> R,
     ) -> Option<R> {
         let unix_time = self.sys.unix_time();
@@ -354,9 +350,7 @@ impl<S: Sys> Reactor<S> {
                 random: &mut random,
             },
         };
-        contained(metrics, || {
-            call(service.as_mut(), &mut cx, channels, limits)
-        })
+        contained(metrics, || call(service.as_mut(), &mut cx, channels))
     }
 
     pub(super) fn date(&self) -> String {

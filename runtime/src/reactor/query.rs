@@ -25,12 +25,12 @@ pub(super) enum Outcome {
     TooLarge { limit: usize },
     Unknown,
     Expired,
-    Metrics,
+    Metrics(Box<Metrics>),
 }
 
 impl Outcome {
     /// The answer as the service sees it.
-    pub(super) fn answer<'a>(&self, channels: &'a Registry, metrics: &'a Metrics) -> Answer<'a> {
+    pub(super) fn answer<'a>(&'a self, channels: &'a Registry) -> Answer<'a> {
         match self {
             Self::Submitted { channel, repeated } => match channels.get(*channel) {
                 Some(found) => Answer::Submitted {
@@ -51,7 +51,7 @@ impl Outcome {
             Self::TooLarge { limit } => Answer::TooLarge { limit: *limit },
             Self::Unknown => Answer::Unknown,
             Self::Expired => Answer::Expired,
-            Self::Metrics => Answer::Metrics(metrics),
+            Self::Metrics(metrics) => Answer::Metrics(metrics),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<S: Sys> Reactor<S> {
                     PublishOutcome::Overloaded => Outcome::Overloaded,
                 }
             }
-            Query::Metrics => Outcome::Metrics,
+            Query::Metrics => Outcome::Metrics(Box::new(self.metrics())),
         }
     }
 
