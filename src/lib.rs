@@ -16,6 +16,7 @@ mod cli;
 pub mod config;
 mod log;
 mod plugins;
+pub mod token;
 
 pub use plugins::{OpenTransport, Plugins};
 

@@ -7,15 +7,12 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::is_object;
+use crate::token::{self, Algorithm, Jws, SecretKey, Validity};
 
 /// The secret with which tokens are signed and checked.
-pub(super) struct TokenKey(hmac::Key);
+pub(super) struct TokenKey(SecretKey);
 
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,18 +34,9 @@ pub(super) enum TokenError {
 }
 
 #[derive(Deserialize)]
-struct Header<'a> {
-    alg: &'a str,
-    /// RFC 7515 §4.1.11: extensions that must be understood, and none is.
-    crit: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Serialize, Deserialize)]
 struct Claims {
     channel: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<f64>,
-    #[serde(skip_serializing)]
     nbf: Option<f64>,
 }
 
@@ -62,7 +50,7 @@ struct Issued<'a> {
 impl TokenKey {
     /// A key of any secret.
     pub(super) fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+        Self(SecretKey::new(secret))
     }
 
     /// A token for a channel, valid for `lifetime` from `now` (time since 1970).
@@ -71,7 +59,7 @@ impl TokenKey {
         let exp = iat.saturating_add(lifetime.as_secs());
         // Strings and numbers into a Vec: it cannot fail.
         let claims = serde_json::to_vec(&Issued { channel, iat, exp }).unwrap_or_default();
-        self.sign(br#"{"alg":"HS256","typ":"JWT"}"#, &claims)
+        token::sign(&self.0, br#"{"alg":"HS256","typ":"JWT"}"#, &claims)
     }
 
     /// Checks that a token is good for a channel at `now`.
@@ -82,19 +70,12 @@ impl TokenKey {
         now: Duration,
     ) -> Result<(), TokenError> {
         let payload = self.verify(token)?;
-        let claims: Claims = object(&payload).ok_or(TokenError::Claims)?;
-        let now = now.as_secs_f64();
-        // RFC 7519 §4.1.4: on or after exp it is not accepted.
-        if let Some(exp) = claims.exp.filter(|exp| *exp <= now) {
-            return Err(TokenError::Expired(
-                Duration::try_from_secs_f64(now - exp)
-                    .unwrap_or_default()
-                    .as_secs(),
-            ));
-        }
-        if claims.nbf.is_some_and(|nbf| nbf > now) {
-            return Err(TokenError::NotYet);
-        }
+        let claims: Claims = token::claims(&payload)?;
+        let validity = Validity {
+            until: claims.exp,
+            from: claims.nbf,
+        };
+        validity.check(now)?;
         if claims.channel == channel {
             Ok(())
         } else {
@@ -102,44 +83,37 @@ impl TokenKey {
         }
     }
 
-    /// The compact form (RFC 7515 §3.1).
-    fn sign(&self, header: &[u8], payload: &[u8]) -> String {
-        let mut token = URL_SAFE_NO_PAD.encode(header);
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let tag = hmac::sign(&self.0, token.as_bytes());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(tag, &mut token);
-        token
-    }
-
-    /// The payload of a token with a good signature. The comparison is ring's, in constant time.
+    /// The payload of a token with a good signature.
     fn verify(&self, token: &str) -> Result<Vec<u8>, TokenError> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| TokenError::Malformed)
-        };
-        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        let header: Header<'_> = object(&header).ok_or(TokenError::Malformed)?;
-        if header.alg != "HS256" || header.crit.is_some() {
+        let jws = Jws::parse(token)?;
+        if jws.algorithm() != Algorithm::Hs256 {
             return Err(TokenError::Algorithm);
         }
-        hmac::verify(&self.0, signed.as_bytes(), &signature).map_err(|_| TokenError::Signature)?;
-        Ok(payload)
+        let verify =
+            |message: &[u8], signature: &[u8]| self.0.verify(Algorithm::Hs256, message, signature);
+        Ok(jws.open(verify)?)
     }
 }
 
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
-    is_object(json)
-        .then(|| serde_json::from_slice(json).ok())
-        .flatten()
+impl From<token::TokenError> for TokenError {
+    fn from(error: token::TokenError) -> Self {
+        use token::TokenError as Error;
+        match error {
+            Error::Malformed | Error::TooLong(_) => Self::Malformed,
+            Error::Signature => Self::Signature,
+            Error::Claims(_) => Self::Claims,
+            Error::Expired(since) => Self::Expired(since),
+            Error::NotYet => Self::NotYet,
+            _ => Self::Algorithm,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1_000_000);
@@ -149,7 +123,7 @@ mod tests {
     }
 
     fn token(header: &str, payload: &str) -> String {
-        key().sign(header.as_bytes(), payload.as_bytes())
+        token::sign(&key().0, header.as_bytes(), payload.as_bytes())
     }
 
     #[test]
@@ -168,7 +142,10 @@ mod tests {
         assert_eq!(key.verify(&token), Ok(claims.into()));
         assert_eq!(key.check(&token, "chat:1", NOW), Err(TokenError::Claims));
         let header = "{\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"}";
-        assert_eq!(key.sign(header.as_bytes(), claims.as_bytes()), token);
+        assert_eq!(
+            token::sign(&key.0, header.as_bytes(), claims.as_bytes()),
+            token
+        );
         for at in 0..token.len() {
             let mut other = token.clone().into_bytes();
             other[at] = if other[at] == b'A' { b'Q' } else { b'A' };

@@ -1,0 +1,188 @@
+//! Sets of public keys (JWKS, RFC 7517 §5), from which a token's `kid` picks one.
+//!
+//! ```text
+//! file ──────────────► KeySource ──► Arc<KeySet> ──► key for (kid, alg)
+//! URL ── replace() ──────┘    a set that cannot be read leaves the former one in place
+//! ```
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::key::{Curve, KeyError, LARGEST_KEY_SET, PublicKey};
+use super::{Algorithm, TokenError, object};
+
+/// The usable keys of a set. It does not change; a [`KeySource`] swaps one for another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySet {
+    /// At most [`MOST_KEYS`].
+    keys: Vec<NamedKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NamedKey {
+    id: Box<str>,
+    /// The one algorithm that the key is for, if the set says so (RFC 7517 §4.4).
+    algorithm: Option<Algorithm>,
+    key: PublicKey,
+}
+
+#[derive(Deserialize)]
+struct Jwks<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+/// The members that matter (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    alg: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl KeySet {
+    /// Reads a set. RFC 7517 §5: keys that are not understood are passed over; so are those
+    /// without a `kid`, those that are not for signatures, and shared secrets, which have no
+    /// place in a public set.
+    ///
+    /// # Errors
+    ///
+    /// What is no set, and a set of which no key is left.
+    pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
+        if json.len() > LARGEST_KEY_SET {
+            return Err(KeyError::TooLarge(json.len()));
+        }
+        let set: Jwks<'_> = object(json).map_err(|_| KeyError::NotKeySet)?;
+        let keys = set.keys.into_iter();
+        let keys = keys.filter_map(|key| object::<Jwk>(key.get().as_bytes()).ok());
+        let keys: Vec<_> = keys.filter_map(usable).take(MOST_KEYS).collect();
+        if keys.is_empty() {
+            return Err(KeyError::NoKeys);
+        }
+        Ok(Self { keys })
+    }
+
+    /// How many keys it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it has none, as before the first one came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The key of this name for this algorithm; none if no key has the name.
+    ///
+    /// RFC 7517 §4.5: keys of different kinds may share a name.
+    pub(super) fn find(
+        &self,
+        id: &str,
+        algorithm: Algorithm,
+    ) -> Option<Result<&PublicKey, TokenError>> {
+        let mut named = self.keys.iter().filter(|named| *named.id == *id).peekable();
+        named.peek()?;
+        let fits = |named: &&NamedKey| {
+            named.key.family() == algorithm.family()
+                && named.algorithm.is_none_or(|only| only == algorithm)
+        };
+        let found = named.find(fits).map(|named| &named.key);
+        Some(found.ok_or(TokenError::Mismatch))
+    }
+}
+
+/// Where a key set comes from, and the one that counts now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySource {
+    endpoint: Option<Box<str>>,
+    keys: Arc<KeySet>,
+}
+
+impl KeySource {
+    /// A set that was read from a file and stays.
+    #[must_use]
+    pub fn file(keys: KeySet) -> Self {
+        Self {
+            endpoint: None,
+            keys: Arc::new(keys),
+        }
+    }
+
+    /// A set that is fetched from a URL: it knows no key before the first [`replace`].
+    ///
+    /// [`replace`]: Self::replace
+    #[must_use]
+    pub fn endpoint(url: impl Into<Box<str>>) -> Self {
+        Self {
+            endpoint: Some(url.into()),
+            keys: Arc::default(),
+        }
+    }
+
+    /// Puts the set that was fetched in place of the former one.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no usable set; the former one stays.
+    pub fn replace(&mut self, json: &[u8]) -> Result<(), KeyError> {
+        self.keys = Arc::new(KeySet::parse(json)?);
+        Ok(())
+    }
+
+    /// The set that counts now.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<KeySet> {
+        &self.keys
+    }
+
+    /// The URL to fetch it from; none if it is a file's.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+}
+
+/// The key, if it is one that checks signatures here.
+fn usable(jwk: Jwk) -> Option<NamedKey> {
+    let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?).ok();
+    if jwk.usage.is_some_and(|usage| usage != "sig") {
+        return None;
+    }
+    let algorithm = jwk.alg.as_deref().map(Algorithm::parse).transpose().ok()?;
+    let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("RSA", _) => PublicKey::rsa(&bytes(&jwk.n)?, &bytes(&jwk.e)?),
+        ("EC", Some("P-256")) => point(Curve::P256, &bytes(&jwk.x)?, &bytes(&jwk.y)?),
+        ("EC", Some("P-384")) => point(Curve::P384, &bytes(&jwk.x)?, &bytes(&jwk.y)?),
+        ("OKP", Some("Ed25519")) => PublicKey::ed25519(&bytes(&jwk.x)?),
+        _ => return None,
+    };
+    Some(NamedKey {
+        id: jwk.kid?.into(),
+        algorithm,
+        key: key.ok()?,
+    })
+}
+
+/// RFC 7518 §6.2.1.2: coordinates have their full length.
+fn point(curve: Curve, x: &[u8], y: &[u8]) -> Result<PublicKey, KeyError> {
+    if x.len() != curve.coordinate() {
+        return Err(KeyError::Damaged);
+    }
+    PublicKey::on_curve(curve, &[&[4], x, y].concat())
+}
+
+/// Keys of a set that are kept: many times what a rotation needs.
+const MOST_KEYS: usize = 256;

@@ -1,0 +1,6 @@
+mod data;
+mod foreign;
+mod keys;
+mod refused;
+mod said;
+mod vectors;
