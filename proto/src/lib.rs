@@ -3,6 +3,7 @@
 //! Nothing here owns a socket, asks a clock, draws a random number or starts a thread.
 //! That is what lets the same code run under the reactor, the simulator and a fuzzer.
 
+pub mod centrifuge;
 pub mod http1;
 pub mod percent;
 pub mod sse;
