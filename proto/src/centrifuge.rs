@@ -54,6 +54,7 @@
 pub mod code;
 pub mod command;
 mod decode;
+pub mod delta;
 mod encode;
 pub mod filter;
 mod protobuf;
