@@ -10,6 +10,7 @@ use std::process::ExitCode;
 pub use lmserver_proto as proto;
 pub use lmserver_runtime as runtime;
 
+pub mod access;
 pub mod api;
 mod assemble;
 mod cli;
