@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use lmserver_runtime::limits::{ChannelLimits, Limits};
 use lmserver_runtime::routing::Routing;
 
+use crate::access::Namespaces;
 use crate::plugins::Plugins;
 
+mod client;
 mod environment;
 mod keys;
 mod limits;
 mod model;
+mod namespace;
 mod near;
 mod provider;
 mod proxy;
@@ -30,6 +33,7 @@ mod server;
 mod source;
 mod value;
 
+pub use client::Client;
 pub use environment::Environment;
 pub use limits::{Format, Log};
 pub(crate) use near::nearest;
@@ -59,6 +63,10 @@ pub struct Config {
     pub channels: ChannelLimits,
     /// `[channels] open`: whether channels exist as soon as they are named.
     pub open_channels: bool,
+    /// `[client]`: connections that speak Centrifugo's client protocol.
+    pub client: Client,
+    /// `[namespace.*]`, `[without_namespace]`: options of channels by their names.
+    pub namespaces: Namespaces,
     /// `[log]`: how much is said, and how.
     pub log: Log,
     /// `[provider.*]` and `[model.*]`, opened.
@@ -205,6 +213,9 @@ impl Config {
         let auth = Auth::read(auth, keys, report);
         let limits = limits::connections(root.section("limits"), keys, report);
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
+        let open = open_channels.then_some(&channels);
+        let namespaces = namespace::read(&mut root, open, keys, report);
+        let client = Client::read(root.section("client"), &auth, &namespaces, keys, report);
         let log = Log::read(root.section("log"), inputs.flags, keys, report);
         let sections = root.sections("provider");
         let providers = Providers::read(sections, &root, inputs, keys, report);
@@ -224,6 +235,8 @@ impl Config {
             limits,
             channels,
             open_channels,
+            client,
+            namespaces,
             log,
             routing,
             providers,

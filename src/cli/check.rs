@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use super::{USAGE, print, report};
 use crate::config::{Config, Environment, Flags, Inputs, Report, show_listen};
 use crate::plugins::Plugins;
+use crate::token;
 
 pub(super) fn run(plugins: &Plugins, flags: &Flags) -> ExitCode {
     let environment = Environment::of_process();
@@ -59,6 +60,12 @@ fn summary(config: &Config) -> String {
     );
     let _ = writeln!(text, "api keys  {keys}");
     let _ = writeln!(text, "origins   {origins}");
+    if config.client.token.has_keys() {
+        let _ = writeln!(text, "tokens    {}", token_keys(&config.client.token));
+    }
+    for name in config.namespaces.named.keys() {
+        let _ = writeln!(text, "namespace {name}");
+    }
     for provider in &config.providers {
         let endpoint = provider.endpoint.as_deref().unwrap_or("offline");
         let _ = writeln!(
@@ -78,4 +85,20 @@ fn summary(config: &Config) -> String {
         );
     }
     text
+}
+
+/// The kinds of keys that tokens may be signed with.
+fn token_keys(keys: &token::Settings) -> String {
+    let source = keys.key_source.as_ref();
+    let of_set = source.map(|source| match source.url() {
+        Some(url) => format!("a key set from {url}"),
+        None => format!("a key set of {}", source.keys().len()),
+    });
+    let named = [
+        keys.hmac_secret_key.as_ref().map(|_| "HMAC".to_owned()),
+        keys.rsa_public_key.as_ref().map(|_| "RSA".to_owned()),
+        keys.ecdsa_public_key.as_ref().map(|_| "ECDSA".to_owned()),
+        of_set,
+    ];
+    named.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

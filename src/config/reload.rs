@@ -5,7 +5,8 @@ use lmserver_runtime::sys::ListenAddr;
 
 use super::environment::Environment;
 use super::report::Report;
-use super::{Auth, Config, Flags, Inputs, Log};
+use super::{Auth, Client, Config, Flags, Inputs, Log};
+use crate::access::Namespaces;
 use crate::plugins::Plugins;
 
 /// Reads the configuration again from where it was read at the start.
@@ -22,6 +23,8 @@ struct Fixed {
     auth: Auth,
     limits: Limits,
     channels: (ChannelLimits, bool),
+    client: Client,
+    namespaces: Namespaces,
     log: Log,
 }
 
@@ -82,6 +85,12 @@ impl Fixed {
             auth: config.auth.clone(),
             limits: config.limits.clone(),
             channels: (config.channels.clone(), config.open_channels),
+            client: config.client.clone(),
+            // Open channels are what [channels] says.
+            namespaces: Namespaces {
+                open: None,
+                ..config.namespaces.clone()
+            },
             log: config.log,
         }
     }
@@ -93,6 +102,8 @@ impl Fixed {
             ("auth", self.auth == other.auth),
             ("limits", self.limits == other.limits),
             ("channels", self.channels == other.channels),
+            ("client", self.client == other.client),
+            ("namespace.*", self.namespaces == other.namespaces),
             ("log", self.log == other.log),
         ];
         sections

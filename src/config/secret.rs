@@ -23,6 +23,21 @@ pub(crate) fn read(
     environment: &Environment,
     directory: &Path,
 ) -> Result<(Secret, Origin), Unreadable> {
+    let (text, origin) = fetch(written, environment, directory)?;
+    Ok((checked(&text)?, origin))
+}
+
+/// The text behind `env:NAME` or `file:PATH`, or the literal as it stands.
+///
+/// # Errors
+///
+/// Why there is none, without a letter of it.
+pub(crate) fn fetch(
+    written: &str,
+    environment: &Environment,
+    directory: &Path,
+) -> Result<(Zeroizing<String>, Origin), Unreadable> {
+    let owned = |text: &str| Zeroizing::new(text.to_owned());
     if let Some(name) = written.strip_prefix("env:") {
         let name = name.trim();
         if !is_variable_name(name) {
@@ -31,17 +46,17 @@ pub(crate) fn read(
         let value = environment
             .get(name)
             .ok_or_else(|| Unreadable::Unset(shown(name)))?;
-        return Ok((checked(value)?, Origin::Environment));
+        return Ok((owned(value), Origin::Environment));
     }
     if let Some(path) = written.strip_prefix("file:") {
         let text = read_file(&directory.join(path.trim()))
             .map_err(|error| Unreadable::File(path.trim().to_owned(), reason(&error)))?;
-        return Ok((checked(&text)?, Origin::File));
+        return Ok((text, Origin::File));
     }
     if let Some(name) = shell_variable(written) {
         return Err(Unreadable::ShellVariable(name.to_owned()));
     }
-    Ok((checked(written)?, Origin::Literal))
+    Ok((owned(written), Origin::Literal))
 }
 
 /// Checks that the text can travel in a header field; white space around it is dropped.
@@ -74,7 +89,7 @@ pub(crate) enum Unreadable {
     NotAName,
     #[error("environment variable {0} is not set or empty")]
     Unset(String),
-    #[error("cannot read the secret in {0}: {1}")]
+    #[error("cannot read {0}: {1}")]
     File(String, String),
     #[error("a shell variable is not expanded here")]
     ShellVariable(String),
@@ -190,10 +205,7 @@ mod tests {
             ("env:sk-topsecret", "what follows `env:` is not the name"),
             ("env:EMPTY", "the secret is empty"),
             ("", "the secret is empty"),
-            (
-                "file:nowhere",
-                "cannot read the secret in nowhere: No such file",
-            ),
+            ("file:nowhere", "cannot read nowhere: No such file"),
             (
                 "$KEY",
                 "a shell variable is not expanded here; write \"env:KEY\"",

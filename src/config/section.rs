@@ -12,7 +12,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use lmserver_runtime::plugin::provider::Secret;
@@ -26,7 +26,9 @@ use super::secret::{self, Origin};
 use super::source::Source;
 use super::value;
 
+mod files;
 mod plugin;
+mod unsupported;
 
 /// One table of the file, or the empty table of a section that the file does not have.
 pub(crate) struct Section<'a> {
@@ -239,23 +241,6 @@ impl<'a> Section<'a> {
                 None
             }
         }
-    }
-
-    /// Takes a path, relative to the folder of the file.
-    pub(crate) fn path_to_file(&mut self, key: &str) -> Option<PathBuf> {
-        let (place, text) = self.placed_string(key)?;
-        let directory = self.directory();
-        let path = directory.join(&text);
-        if let Err(error) = std::fs::File::open(&path) {
-            let problem = format!(
-                "`{key}`: cannot read {}: {}",
-                path.display(),
-                reason(&error)
-            );
-            self.mistake(place, problem, "name a file that the server can read");
-            return None;
-        }
-        Some(path)
     }
 
     /// Takes a secret; a literal one is warned about.

@@ -33,7 +33,8 @@ pub struct Server {
 pub struct Auth {
     /// `api_keys`: each is accepted. Default: none, everybody may ask.
     pub api_keys: Vec<Secret>,
-    /// `token_secret`: signs and checks the tokens of listeners. Default: none.
+    /// `token_secret`: signs and checks the tokens of listeners, and the HMAC key of
+    /// `[client.token]` where that has none. Default: none.
     pub token_secret: Option<Secret>,
 }
 
@@ -87,19 +88,23 @@ impl Auth {
     pub(super) fn read(mut section: Section<'_>, keys: &mut Keys, report: &mut Report) -> Self {
         let api_keys = section.secrets("api_keys");
         let token_secret = section.secret("token_secret");
-        let is_short = |secret: &&Secret| secret.expose().len() < SHORTEST_TOKEN_SECRET;
-        if token_secret.as_ref().filter(is_short).is_some() {
-            section.warning_at(
-                "token_secret",
-                format!("`token_secret` has fewer than {SHORTEST_TOKEN_SECRET} characters"),
-                "make a longer one, for instance with: openssl rand -hex 32",
-            );
-        }
+        warn_if_short(&mut section, "token_secret", token_secret.as_ref());
         section.finish(keys, report);
         Self {
             api_keys,
             token_secret,
         }
+    }
+}
+
+/// Warns of a secret that is too short to sign tokens with.
+pub(super) fn warn_if_short(section: &mut Section<'_>, key: &str, secret: Option<&Secret>) {
+    if secret.is_some_and(|secret| secret.expose().len() < SHORTEST_TOKEN_SECRET) {
+        section.warning_at(
+            key,
+            format!("`{key}` has fewer than {SHORTEST_TOKEN_SECRET} characters"),
+            "make a longer one, for instance with: openssl rand -hex 32",
+        );
     }
 }
 

@@ -132,6 +132,15 @@ impl KeySource {
         }
     }
 
+    /// The source with a set that counts until the first [`replace`](Self::replace).
+    #[must_use]
+    pub fn beginning_with(self, keys: KeySet) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            ..self
+        }
+    }
+
     /// Puts the set that was fetched in place of the former one.
     ///
     /// # Errors

@@ -52,6 +52,24 @@ fn every_mistake_of_a_file_is_reported_in_one_go() {
 }
 
 #[test]
+fn the_configurations_for_the_suites_of_sdks_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let done = check(&std::fs::read_to_string(&path).unwrap());
+            assert_eq!(done.code, 0, "{}: {}", path.display(), done.stderr);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} files");
+}
+
+#[test]
 fn a_good_configuration_is_summed_up_without_its_secrets() {
     let done = check(
         "[server]\nlisten = \"127.0.0.1:9000\"\nallowed_origins = [\"https://App.example:443\"]\n\

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lmserver::Plugins;
-use lmserver::config::{Config, Environment, Flags, Inputs};
+use lmserver::config::{Client, Config, Environment, Flags, Inputs};
 use lmserver::runtime::limits::{ChannelLimits, Limits};
 use lmserver::runtime::routing::ProviderTimers;
 
@@ -37,7 +37,14 @@ fn check_accepts_the_example_with_all_that_it_shows_in_force() {
             "LMSERVER_TOKEN_SECRET",
             "topsecret-2-that-is-long-enough-for-hs256",
         )
+        .set(
+            "LMSERVER_PREVIOUS_SECRET",
+            "topsecret-4-that-is-long-enough-for-hs256",
+        )
         .set("OPENAI_API_KEY", "topsecret-3")
+        .file("rsa.pem", include_str!("../data/tokens/rsa.spki.pem"))
+        .file("ecdsa.pem", include_str!("../data/tokens/p256.pem"))
+        .file("jwks.json", include_str!("../data/tokens/jwks.json"))
         .file("cert.pem", &certified.cert.pem())
         .file("key.pem", &certified.signing_key.serialize_pem())
         .file("ca.pem", &certified.cert.pem())
@@ -51,12 +58,14 @@ fn check_accepts_the_example_with_all_that_it_shows_in_force() {
 fn the_example_lists_every_key_that_the_program_knows() {
     let text = in_force();
     let (mut listed, mut section) = (BTreeSet::new(), String::new());
+    let mut titles = BTreeSet::new();
     for line in text.lines() {
         if let Some(title) = line
             .strip_prefix('[')
             .and_then(|line| line.strip_suffix(']'))
         {
             section = title.to_owned();
+            titles.insert(section.clone());
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             listed.insert((section.clone(), key.to_owned()));
         }
@@ -72,11 +81,13 @@ fn the_example_lists_every_key_that_the_program_knows() {
     assert!(known.len() > 40, "{known:?}");
     for (section, key) in known {
         let is_shared = section.starts_with("provider.") && section != "provider.openai";
+        let is_repeated = section == "client.subscription_token";
         let own = section == "provider.echo" && key == "delay";
-        if section.is_empty() || section == "server.tls" || (is_shared && !own) {
+        if section.is_empty() || section == "server.tls" || (is_shared && !own) || is_repeated {
             continue;
         }
-        let found = listed.contains(&(section.clone(), key.clone()));
+        let found = listed.contains(&(section.clone(), key.clone()))
+            || titles.contains(&format!("{section}.{key}"));
         assert!(
             found,
             "lmserver.example.toml does not list `{key}` in [{section}]"
@@ -103,7 +114,8 @@ fn the_values_of_the_example_are_the_defaults() {
         .fold(String::new(), |text, line| {
             let of_limits = line.starts_with("head_")
                 || line.starts_with("idle_")
-                || line.starts_with("write_");
+                || line.starts_with("write_")
+                || line.starts_with("pong_");
             if of_limits { text } else { text + line + "\n" }
         });
     let written = read(&format!("[provider.openai]\n{timers}"));
@@ -121,5 +133,7 @@ fn the_values_of_the_example_are_the_defaults() {
     assert_eq!(example.limits, Limits::default());
     assert_eq!(example.channels, ChannelLimits::default());
     assert_eq!(example.open_channels, bare.open_channels);
+    assert_eq!(example.client, Client::default());
+    assert_eq!(example.namespaces, bare.namespaces);
     assert_eq!(example.log, bare.log);
 }
