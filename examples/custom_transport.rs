@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use lmserver::Plugins;
 use lmserver::proto::http1::server::Answering;
 use lmserver::proto::http1::{LAST_CHUNK, Response, Version, write_chunk};
-use lmserver::runtime::channel::Placement;
+use lmserver::runtime::channel::{Backlog, Placement};
 use lmserver::runtime::plugin::transport::*;
 use lmserver::runtime::time::Moment;
 
@@ -56,7 +56,14 @@ impl Transport for Ndjson {
         if cx.answering.version != Version::Http11 || cx.answering.head_only {
             return Err(Response::text(400, "use GET and HTTP/1.1\n"));
         }
-        cx.subscribe(opening.channel, opening.after, &Line, opening.may_create);
+        cx.subscribe(Subscription {
+            channel: opening.channel,
+            after: opening.after,
+            encoding: &Line,
+            create: opening.create,
+            gated: false,
+            lost: Lost::Oldest,
+        });
         Ok(Box::new(Subscriber(cx.answering, opening.fields, cx.now)))
     }
 }
@@ -71,6 +78,7 @@ impl Session for Subscriber {
         &mut self,
         _: &str,
         to: &Placement,
+        _: &mut Backlog<'_>,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
         let status = match to {

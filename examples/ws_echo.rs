@@ -16,7 +16,7 @@ use std::sync::Arc;
 use lmserver_proto::http1::{Request, Response};
 use lmserver_proto::ws::frame::{self, Opcode};
 use lmserver_proto::ws::{Connection, Event, Limits, Role, handshake};
-use lmserver_runtime::channel::Placement;
+use lmserver_runtime::channel::{Backlog, Placement};
 use lmserver_runtime::event::After;
 use lmserver_runtime::limits;
 use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
@@ -67,7 +67,8 @@ impl Service for EveryPath {
             after: After::Beginning,
             admission: Admission::Granted,
             may_cancel: false,
-            may_create: false,
+            create: None,
+            body: b"",
             fields: Vec::new(),
         };
         cx.open(&Echo, opening)
@@ -138,6 +139,7 @@ impl Session for EchoSession {
         &mut self,
         _channel: &str,
         _placement: &Placement,
+        _backlog: &mut Backlog<'_>,
         _cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
         Ok(())

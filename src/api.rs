@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::{Method, Request, Response};
+use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::provider::Secret;
 use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx};
 use lmserver_runtime::plugin::transport::Transport;
@@ -52,8 +53,8 @@ pub struct ApiSettings {
     pub allowed_origins: Option<Vec<String>>,
     /// Is the chat page served at `/`?
     pub page: bool,
-    /// Do channels exist as soon as somebody names them?
-    pub open_channels: bool,
+    /// What channels keep that exist as soon as somebody names them, if such are allowed.
+    pub open_channels: Option<Retention>,
     /// The transports by the last part of their path: `sse` is `/connection/sse`. The one named
     /// `sse` also answers `POST /api/chat` where the stream itself is wanted.
     pub transports: BTreeMap<Box<str>, Box<dyn Transport>>,
@@ -70,7 +71,7 @@ pub struct Api {
     origins: Origins,
     transports: Transports,
     page: bool,
-    open_channels: bool,
+    open_channels: Option<Retention>,
     reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
 }
 
@@ -115,7 +116,7 @@ impl Api {
         refuse_foreign(request, origin)?;
         match route {
             Route::Publish => publish::publish(&self.auth, self.open_channels, request, body),
-            Route::Connection(name) => self.listening().open(name, request, origin, cx),
+            Route::Connection(name) => self.listening().open(name, request, body, origin, cx),
             Route::Chats => chat::post(
                 &self.auth,
                 self.transports.get("sse"),

@@ -22,7 +22,7 @@ pub(crate) fn assemble<S: Sys>(
         token_lifetime: TOKEN_LIFETIME + config.channels.ttl,
         allowed_origins: config.server.allowed_origins,
         page: config.server.page,
-        open_channels: config.open_channels,
+        open_channels: config.open_channels.then(|| config.channels.retention()),
         transports: plugins.open_transports(),
         reload: Box::new(move || reloader.reload().map(|config| Arc::new(config.routing))),
     });

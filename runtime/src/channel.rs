@@ -14,15 +14,18 @@
 //! A chat channel never trims its log. An open channel keeps `history_size` events for those who
 //! come later, and somewhat more bytes for those who are slow.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::encoding::{Encoding, Entry};
-use crate::event::{Epoch, Event, Kind, Position};
-use crate::ids::{ConnId, RunId};
+use crate::encoding::{Encoding, Entry, Envelope};
+use crate::event::{After, Details, Epoch, Event, Kind, Position};
+use crate::ids::{ChannelId, ConnId, RunId};
+use crate::limits::Retention;
 use crate::sys::SockId;
 use crate::time::Moment;
 
+mod entries;
 pub(crate) mod log;
 #[cfg(test)]
 mod model;
@@ -30,6 +33,7 @@ pub(crate) mod registry;
 mod snapshot;
 mod tombstones;
 
+pub use entries::{Backlog, History};
 pub use snapshot::{Snapshot, Status, ToolCallSoFar};
 
 use log::Log;
@@ -63,6 +67,15 @@ pub enum Placement {
     Expired,
     /// The server is over its limit, or stops and does not hold this channel: come back later.
     Busy,
+}
+
+/// Where a client whose position is of no use is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Before the oldest event kept.
+    Oldest,
+    /// Behind the newest.
+    Newest,
 }
 
 /// Why a client must clear what it shows.
@@ -100,18 +113,56 @@ pub struct Idempotency {
 pub struct Published {
     /// Its position.
     pub position: Position,
+    /// Does the channel keep a history, so that the position means something?
+    pub is_kept: bool,
+}
+
+/// What a subscriber wants of a channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) after: After,
+    pub(crate) encoding: &'static dyn Encoding,
+    pub(crate) gated: bool,
+    pub(crate) lost: Lost,
 }
 
 /// A cursor into one view of one channel. It lives in the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    pub(crate) channel: crate::ids::ChannelId,
+    pub(crate) channel: ChannelId,
     /// The first byte that this subscriber has not had, counted from the view's beginning.
     pub(crate) at: u64,
-    /// Which view of the channel.
-    pub(crate) view: u8,
+    /// Up to where the message goes that is being written, or the one event that its gate let
+    /// pass; 0: there is no such bound.
+    pub(crate) end: u64,
+    /// Bytes of the message that are written, for encodings with an envelope. `at` stays where
+    /// the message begins until all are.
+    pub(crate) sent: u32,
     /// The place in the view's list of subscribers.
     pub(crate) slot: u32,
+    /// Which view of the channel.
+    pub(crate) view: u8,
+    pub(crate) gate: GateState,
+}
+
+/// Whether a cursor's events may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum GateState {
+    /// They may.
+    #[default]
+    Open,
+    /// The session is asked about the next one.
+    Ask,
+    /// The session let this one pass, and is asked about the next.
+    Passing,
+    /// The rest of this one is written; then the cursor is taken away.
+    Leaving,
+}
+
+impl Cursor {
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.gate == GateState::Leaving
+    }
 }
 
 /// What a cursor has before it.
@@ -129,6 +180,8 @@ pub(crate) enum Pending<'a> {
 
 /// One encoding of a channel and those who read it.
 pub(crate) struct View {
+    /// Whose encoding it is.
+    pub(crate) channel: ChannelId,
     pub(crate) encoding: &'static dyn Encoding,
     pub(crate) log: Log,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -166,10 +219,21 @@ pub(crate) enum Life {
 /// One channel.
 pub(crate) struct Channel {
     name: Box<str>,
+    id: ChannelId,
     epoch: Epoch,
     life: Life,
+    /// No other channel of this process has it.
+    number: u32,
+    /// What an open channel keeps.
+    retention: Retention,
+    /// When the newest publication of an open channel came.
+    published_at: Moment,
+    /// When the registry looks whether its history is too old.
+    history_due: Option<Moment>,
     log: Log,
     kinds: Vec<Kind>,
+    /// What belongs to publications beside their data, by their offset.
+    details: BTreeMap<u64, Box<Details>>,
     views: Vec<Option<View>>,
     snapshot: Box<Snapshot>,
     subscribers: u32,
@@ -189,13 +253,19 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    fn new(name: Box<str>, epoch: Epoch, life: Life) -> Self {
+    fn new(name: Box<str>, id: ChannelId, epoch: Epoch, life: Life, number: u32) -> Self {
         Self {
             name,
+            id,
             epoch,
             life,
+            number,
+            retention: Retention::NONE,
+            published_at: Moment(0),
+            history_due: None,
             log: Log::default(),
             kinds: Vec::new(),
+            details: BTreeMap::new(),
             views: Vec::new(),
             snapshot: Box::default(),
             subscribers: 0,
@@ -218,17 +288,16 @@ impl Channel {
             self.kinds.push(kind);
             self.snapshot.apply(event);
         }
-        let json = self.log.event(offset).unwrap_or_default();
-        let entry = Entry {
-            channel: &self.name,
-            epoch: self.epoch,
-            offset,
-            kind,
-            json,
-        };
-        for view in self.views.iter_mut().flatten() {
-            view.log.push(|out| view.encoding.encode(&entry, out));
+        if let Event::Data(_, Some(details)) = event {
+            self.details.insert(offset, details.clone());
         }
+        let mut views = std::mem::take(&mut self.views);
+        if let Some(entry) = self.entry(offset) {
+            for view in views.iter_mut().flatten() {
+                view.log.push(|out| view.encoding.encode(&entry, out));
+            }
+        }
+        self.views = views;
         if kind.is_terminal() {
             self.life = Life::Finished;
             self.request_bytes = 0;
@@ -242,17 +311,26 @@ impl Channel {
     /// Forgets events of an open channel beyond its history or its bytes, and of each view what
     /// even slow subscribers are not given any more. The bound
     /// in bytes leaves the newest event.
-    fn trim(&mut self, history_size: u64, max_bytes: usize) {
+    fn trim(&mut self, max_bytes: usize) {
         let newest = self.log.last_offset();
         let logs = 1 + self.views.iter().flatten().count();
         let bounded = self.log.offset_within_last(max_bytes / 2 / logs);
-        let keep = (newest.saturating_sub(history_size) + 1).max(bounded.min(newest));
+        let keep = (newest.saturating_sub(self.retention.size) + 1).max(bounded.min(newest));
         self.log.trim_before(keep);
+        self.details = self.details.split_off(&self.log.first_offset());
         for view in self.views.iter_mut().flatten() {
             let lag = view
                 .log
                 .offset_within_last(LAG_BYTES.min(max_bytes / 2 / logs));
             view.log.trim_before(keep.min(lag));
+        }
+    }
+
+    /// Forgets all publications of an open channel; slow subscribers still get theirs.
+    fn remove_history(&mut self) {
+        if self.life == Life::Open {
+            self.log.trim_before(self.log.last_offset() + 1);
+            self.details.clear();
         }
     }
 
@@ -267,19 +345,13 @@ impl Channel {
         }
         let mut log = Log::starting_at(self.log.first_offset());
         for offset in self.log.first_offset()..=self.log.last_offset() {
-            let json = self.log.event(offset).unwrap_or_default();
-            let kind = self.kind(offset);
-            let entry = Entry {
-                channel: &self.name,
-                epoch: self.epoch,
-                offset,
-                kind,
-                json,
-            };
-            log.push(|out| encoding.encode(&entry, out));
+            if let Some(entry) = self.entry(offset) {
+                log.push(|out| encoding.encode(&entry, out));
+            }
         }
         let delivered = log.end();
         let view = View {
+            channel: self.id,
             encoding,
             log,
             subscribers: Vec::new(),
@@ -296,6 +368,15 @@ impl Channel {
         };
         self.views[index] = Some(view);
         u8::try_from(index).unwrap_or(u8::MAX)
+    }
+
+    /// Does it keep a history, so that positions mean something to clients?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.life != Life::Open || self.retention.size > 0
+    }
+
+    fn details(&self, offset: u64) -> Option<&Details> {
+        self.details.get(&offset).map(|details| &**details)
     }
 
     fn kind(&self, offset: u64) -> Kind {
@@ -337,8 +418,8 @@ impl Channel {
         (index, slot, at)
     }
 
-    /// Removes a subscriber; names the one that took its slot, if any.
-    fn unsubscribe(&mut self, view: u8, slot: u32, now: Moment) -> Option<ConnId> {
+    /// Removes a subscriber; names the one that took its slot, if any, and where that was.
+    fn unsubscribe(&mut self, view: u8, slot: u32, now: Moment) -> Option<(ConnId, u32)> {
         let view = self
             .views
             .get_mut(usize::from(view))
@@ -354,7 +435,8 @@ impl Channel {
             view.subscribers = Vec::new();
             view.unread_since = Some(now);
         }
-        view.subscribers.get(slot).map(|moved| moved.conn)
+        let former = u32::try_from(view.subscribers.len()).unwrap_or(u32::MAX);
+        view.subscribers.get(slot).map(|moved| (moved.conn, former))
     }
 
     /// Drops views that nobody has read for `ttl`. Says since when the longest unread of the
@@ -401,6 +483,44 @@ impl Channel {
             .map_or(cursor.at, |view| view.log.boundary_from(cursor.at))
     }
 
+    /// Moves a cursor behind an offset.
+    pub(crate) fn advance(&self, cursor: &mut Cursor, offset: u64) {
+        let start = self
+            .view(cursor.view)
+            .and_then(|it| it.log.start_of(offset + 1));
+        if let Some(at) = start {
+            cursor.at = cursor.at.max(at);
+        }
+    }
+
+    /// Do events of the cursor's encoding travel in envelopes?
+    pub(crate) fn is_enveloped(&self, cursor: &Cursor) -> bool {
+        self.envelope(cursor, 1).is_some()
+    }
+
+    /// The envelope of a run of events of the cursor's encoding.
+    pub(crate) fn envelope(&self, cursor: &Cursor, length: usize) -> Option<Envelope> {
+        self.view(cursor.view)?.encoding.envelope(length)
+    }
+
+    /// Where a message ends that begins at the cursor and holds whole events of at most `bytes`,
+    /// or a single longer one.
+    pub(crate) fn batch_end(&self, cursor: &Cursor, bytes: u64) -> u64 {
+        let Some(view) = self.view(cursor.view) else {
+            return cursor.at;
+        };
+        match view.log.boundary_up_to(cursor.at + bytes) {
+            end if end > cursor.at => end,
+            _ => view.log.boundary_from(cursor.at + 1),
+        }
+    }
+
+    /// The event that a cursor between events comes to next.
+    pub(crate) fn next_entry(&self, cursor: &Cursor) -> Option<Entry<'_>> {
+        let view = self.view(cursor.view)?;
+        self.entry(view.log.offset_at(cursor.at)?)
+    }
+
     /// The oldest event that the history holds, as the place before it, and its byte in a view.
     pub(crate) fn oldest(&self, view: u8) -> (Position, u64) {
         let before = self.log.first_offset().saturating_sub(1);
@@ -423,6 +543,12 @@ impl Channel {
             .subscribers
             .get_mut(usize::try_from(cursor.slot).ok()?)?;
         Some((subscriber, view.delivered, view.delivered_at))
+    }
+
+    /// Those who read it.
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = ConnId> {
+        let views = self.views.iter().flatten();
+        views.flat_map(|view| view.subscribers.iter().map(|it| it.conn))
     }
 
     pub(crate) fn views_mut(&mut self) -> impl Iterator<Item = &mut View> {
@@ -479,6 +605,7 @@ impl Channel {
         CHANNEL_OVERHEAD
             + self.name.len()
             + self.kinds.len()
+            + self.details.values().map(|it| it.bytes()).sum::<usize>()
             + self.log.bytes()
             + views
             + self.snapshot.bytes()

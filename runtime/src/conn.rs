@@ -1,8 +1,8 @@
-//! One connection: a socket, a link, an outbox, a role, and at most one cursor.
+//! One connection: a socket, a link, an outbox, a role, and its cursors.
 //!
 //! ```text
 //!   role      Front     HTTP requests, each answered by the service
-//!             Session   a transport's state; the cursor, if any, reads a channel
+//!             Session   a transport's state; each cursor reads a channel
 //!             Upstream  bytes of a provider, for a run
 //!             Trailing  the same, between the end of the answer and of its framing
 //!             Pooled    an idle connection to a provider
@@ -11,18 +11,20 @@
 
 use std::net::IpAddr;
 
-use crate::channel::Cursor;
+use crate::channel::GateState;
 use crate::ids::RunId;
 use crate::plugin::provider::Generation;
 use crate::plugin::transport::Session;
 use crate::sys::SockId;
 use crate::time::Moment;
 
+pub(crate) mod cursors;
 pub(crate) mod front;
 pub(crate) mod link;
 pub(crate) mod write;
 
 use crate::outbox::Outbox;
+use cursors::Cursors;
 use front::Front;
 use link::Link;
 
@@ -30,7 +32,7 @@ use link::Link;
 pub(crate) struct Conn {
     pub(crate) sock: SockId,
     pub(crate) flags: Flags,
-    pub(crate) cursor: Option<Cursor>,
+    pub(crate) cursors: Cursors,
     pub(crate) link: Link,
     pub(crate) outbox: Outbox,
     pub(crate) role: Role,
@@ -82,9 +84,7 @@ impl Flags {
     pub(crate) const PEER_CLOSED: Self = Self(1 << 2);
     /// It is in the queue of work.
     pub(crate) const QUEUED: Self = Self(1 << 3);
-    /// The session is asked for a preface before its first log bytes.
-    pub(crate) const PREFACE: Self = Self(1 << 4);
-    /// The cursor stands inside an event: nothing else may be written before its rest.
+    /// The current cursor stands inside an event: nothing else may be written before its rest.
     pub(crate) const MID_EVENT: Self = Self(1 << 5);
     /// When all is written, the sending side closes.
     pub(crate) const CLOSING: Self = Self(1 << 6);
@@ -119,7 +119,7 @@ impl Conn {
         Self {
             sock,
             flags: Flags::default(),
-            cursor: None,
+            cursors: Cursors::default(),
             link,
             outbox: Outbox::default(),
             role,
@@ -132,15 +132,16 @@ impl Conn {
 
     /// Is it in the state in which deliveries go past it, straight from the log to its socket?
     pub(crate) fn may_keep_up(&self) -> bool {
-        const MATTER: u16 = Flags::WRITABLE.0
-            | Flags::PREFACE.0
-            | Flags::MID_EVENT.0
-            | Flags::CLOSING.0
-            | Flags::CONNECTING.0;
+        const MATTER: u16 =
+            Flags::WRITABLE.0 | Flags::MID_EVENT.0 | Flags::CLOSING.0 | Flags::CONNECTING.0;
         self.flags.0 & MATTER == Flags::WRITABLE.0
             && self.outbox.is_empty()
             && self.link.is_plain()
             && self.blocked_since.is_none()
+            && self
+                .cursors
+                .iter()
+                .all(|it| it.gate == GateState::Open && it.end == 0)
     }
 
     /// Is something written by this side still here, as far as the connection alone knows?

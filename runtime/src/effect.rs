@@ -1,12 +1,16 @@
 //! What a callback asks for. The reactor carries effects out, in order, after the callback has
 //! returned, so no callback can invalidate what is being walked.
 
+use std::rc::Rc;
+
 use lmserver_proto::http1::Response;
 use lmserver_proto::http1::server::Answering;
 
-use crate::encoding::Encoding;
-use crate::event::After;
+use crate::channel::Wanted;
+use crate::directory::{Identity, Membership, Signal};
 use crate::ids::{ConnId, RunId};
+use crate::limits::Retention;
+use crate::plugin::query::Query;
 
 /// A wish of a session or of the engine itself.
 pub(crate) enum Effect {
@@ -14,10 +18,29 @@ pub(crate) enum Effect {
     Subscribe {
         conn: ConnId,
         channel: Box<str>,
-        after: After,
-        encoding: &'static dyn Encoding,
-        may_create: bool,
+        wish: Wanted,
+        create: Option<Retention>,
     },
+    /// Take a cursor away.
+    Unsubscribe { conn: ConnId, channel: Box<str> },
+    /// Answer a question; answered by `Session::answered`.
+    Ask {
+        conn: ConnId,
+        query: Query,
+        tag: u64,
+    },
+    /// Make a session known under its ids.
+    Register { conn: ConnId, identity: Identity },
+    /// Make a client a member of a channel.
+    Join {
+        conn: ConnId,
+        channel: Box<str>,
+        membership: Box<Membership>,
+    },
+    /// End a membership.
+    Leave { conn: ConnId, channel: Box<str> },
+    /// Tell a session something.
+    Signal { conn: ConnId, signal: Rc<Signal> },
     /// End the run that writes a channel.
     Cancel { channel: Box<str> },
     /// Begin the first attempt of a run, after its client has been answered.
@@ -35,8 +58,15 @@ impl Effect {
     /// Is it a wish of this connection that no longer matters once the connection ends?
     pub(crate) fn is_of(&self, id: ConnId) -> bool {
         match self {
-            Self::Subscribe { conn, .. } | Self::HandBack { conn, .. } => *conn == id,
-            Self::Cancel { .. } | Self::Begin { .. } => false,
+            Self::Subscribe { conn, .. }
+            | Self::Unsubscribe { conn, .. }
+            | Self::Register { conn, .. }
+            | Self::Join { conn, .. }
+            | Self::Leave { conn, .. }
+            | Self::Signal { conn, .. }
+            | Self::HandBack { conn, .. } => *conn == id,
+            // What it asked for is done though it will not hear of it.
+            Self::Ask { .. } | Self::Cancel { .. } | Self::Begin { .. } => false,
         }
     }
 }

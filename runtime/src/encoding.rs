@@ -1,6 +1,6 @@
 //! How a transport puts events on the wire. Channels keep the bytes, so this stands below them.
 
-use crate::event::{Epoch, Kind, Position};
+use crate::event::{Details, Epoch, Kind, Position};
 
 /// One way to put events on the wire. It has no state: it runs once per event, however many
 /// subscribers there are, and its bytes serve them all.
@@ -10,6 +10,68 @@ pub trait Encoding: Send + Sync {
 
     /// Appends one event, framed completely: any run of events is a valid stretch of wire.
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>);
+
+    /// What is put around a run of events of `length` bytes when it is sent, for transports that
+    /// frame messages of several events. It must be the same for the same length each time.
+    fn envelope(&self, _length: usize) -> Option<Envelope> {
+        None
+    }
+}
+
+/// What is put around a run of encoded events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    head: [u8; Self::HEAD_MAX],
+    head_length: u8,
+    drops_last: bool,
+    tail: &'static [u8],
+}
+
+impl Envelope {
+    /// The longest head: that of a WebSocket frame, and those of chunks.
+    pub const HEAD_MAX: usize = 18;
+
+    /// An envelope that begins with `head`, of which [`HEAD_MAX`](Self::HEAD_MAX) bytes count.
+    #[must_use]
+    pub fn new(head: &[u8]) -> Self {
+        let mut envelope = Self {
+            head: [0; Self::HEAD_MAX],
+            head_length: 0,
+            drops_last: false,
+            tail: b"",
+        };
+        for (to, from) in envelope.head.iter_mut().zip(head) {
+            *to = *from;
+            envelope.head_length += 1;
+        }
+        envelope
+    }
+
+    /// The last byte of the run is not sent: it separates events, and nothing follows it.
+    #[must_use]
+    pub fn dropping_last(mut self) -> Self {
+        self.drops_last = true;
+        self
+    }
+
+    /// What follows the run.
+    #[must_use]
+    pub fn with_tail(mut self, tail: &'static [u8]) -> Self {
+        self.tail = tail;
+        self
+    }
+
+    /// Appends the run in its envelope.
+    pub(crate) fn wrap(&self, run: &[u8], out: &mut Vec<u8>) {
+        let kept = run.len() - usize::from(self.drops_last && !run.is_empty());
+        out.extend_from_slice(
+            self.head
+                .get(..usize::from(self.head_length))
+                .unwrap_or(&[]),
+        );
+        out.extend_from_slice(run.get(..kept).unwrap_or(run));
+        out.extend_from_slice(self.tail);
+    }
 }
 
 /// An event in its place.
@@ -25,6 +87,14 @@ pub struct Entry<'a> {
     pub kind: Kind,
     /// Its JSON: one line, an object for every kind but `Data`.
     pub json: &'a [u8],
+    /// What belongs to a publication beside its data.
+    pub details: Option<&'a Details>,
+    /// The JSON of the entry before it, if the channel still holds that.
+    pub previous: Option<&'a [u8]>,
+    /// Does the channel keep a history? If not, its positions mean nothing to clients.
+    pub is_kept: bool,
+    /// The channel's number, which no other channel of this process has; from 1.
+    pub number: u32,
 }
 
 impl Entry<'_> {

@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 mod position;
+mod publication;
 mod terminal;
 
 pub use position::{After, Epoch, Position, UnreadablePosition};
+pub use publication::{ClientInfo, Details};
 pub use terminal::{Attempt, End, ErrorCode, Failure, FinishReason, Usage};
 
 /// What kind of event an entry is, without reading its JSON.
@@ -56,8 +58,8 @@ pub enum Event {
     End(Box<End>),
     /// The answer failed.
     Error(Box<Failure>),
-    /// Somebody's publication: one JSON document without raw line breaks.
-    Data(Box<[u8]>),
+    /// Somebody's publication: one JSON document without raw line breaks, and what belongs to it.
+    Data(Box<[u8]>, Option<Box<Details>>),
 }
 
 impl Event {
@@ -72,7 +74,7 @@ impl Event {
             Self::ToolCall(_) => Kind::ToolCall,
             Self::End(_) => Kind::End,
             Self::Error(_) => Kind::Error,
-            Self::Data(_) => Kind::Data,
+            Self::Data(..) => Kind::Data,
         }
     }
 
@@ -89,7 +91,7 @@ impl Event {
             Self::ToolCall(call) => call.write_json(out),
             Self::End(end) => end.write_json(out),
             Self::Error(failure) => failure.write_json(out),
-            Self::Data(json) => return out.extend_from_slice(json),
+            Self::Data(json, _) => return out.extend_from_slice(json),
         }
         out.push(b'}');
     }
@@ -261,7 +263,10 @@ mod tests {
                 Event::Error(Box::new(failure)),
                 r#"{"type":"error","message":"stopped","code":"shutdown","retryable":true}"#,
             ),
-            (Event::Data(br#"{"a":1}"#.to_vec().into()), r#"{"a":1}"#),
+            (
+                Event::Data(br#"{"a":1}"#.to_vec().into(), None),
+                r#"{"a":1}"#,
+            ),
         ] {
             assert_eq!(json(&event), want);
             assert_eq!(

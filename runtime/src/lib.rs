@@ -3,7 +3,7 @@
 //! ```text
 //!   ids time arena event encoding timers outbox limits metrics sys tls   the ground floor
 //!     channel                                                            logs, views, registry
-//!       effect routing plugin                                            contracts
+//!       effect routing plugin directory                                  contracts
 //!         run                                                            attempts, idle connections
 //!           conn                                                         roles, links, writing
 //!             reactor                                                    the loop
@@ -17,6 +17,7 @@
 mod arena;
 pub mod channel;
 mod conn;
+pub mod directory;
 mod effect;
 mod encoding;
 pub mod event;

@@ -42,12 +42,35 @@ impl Default for Limits {
     }
 }
 
+/// What an open channel keeps of its publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Publications that it keeps for those who come later. With 0 it keeps none, and its
+    /// publications have no position that a client could name.
+    pub size: u64,
+    /// How long they are kept after the newest of them.
+    pub ttl: Duration,
+    /// How long the channel's epoch and offset are remembered after the last publication and the
+    /// last subscriber.
+    pub position_ttl: Duration,
+}
+
+impl Retention {
+    /// Nothing is kept.
+    pub const NONE: Self = Self {
+        size: 0,
+        ttl: Duration::ZERO,
+        position_ttl: Duration::ZERO,
+    };
+}
+
 /// The bounds of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelLimits {
     /// Events that an open channel keeps. Default 100.
     pub history_size: u64,
-    /// How long an open channel without subscribers and publications is kept. Default 5 min.
+    /// How long an open channel's publications are kept after the newest, and the channel without
+    /// subscribers. Default 5 min.
     pub history_ttl: Duration,
     /// How long a chat channel is kept after its terminal event. Default 10 min.
     pub ttl: Duration,
@@ -59,6 +82,18 @@ pub struct ChannelLimits {
     pub max_channel_bytes: usize,
     /// Bytes that all channels may hold together. Default 256 MiB.
     pub max_total_bytes: usize,
+}
+
+impl ChannelLimits {
+    /// What an open channel keeps for which nothing else is said.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            size: self.history_size,
+            ttl: self.history_ttl,
+            position_ttl: self.history_ttl,
+        }
+    }
 }
 
 impl Default for ChannelLimits {

@@ -13,6 +13,12 @@ pub struct Metrics {
     pub requests: u64,
     /// Sessions of transports now.
     pub sessions: u64,
+    /// Registered clients of a protocol with commands now.
+    pub clients: u64,
+    /// Different users among them.
+    pub users: u64,
+    /// Subscriptions now, of whatever transport.
+    pub subscriptions: u64,
     /// Channels now.
     pub channels: u64,
     /// Bytes that all channels hold now.

@@ -9,7 +9,9 @@
 //! Factories are immutable and `Send + Sync`. Machines (`Session`, `Generation`) live and die on
 //! one thread. None of them sees a socket, a clock or another plugin.
 
+pub mod access;
 pub mod provider;
+pub mod query;
 pub mod service;
 pub mod stage;
 pub mod transport;

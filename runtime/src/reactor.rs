@@ -22,10 +22,12 @@ use std::sync::Arc;
 use crate::arena::Arena;
 use crate::channel::registry::Registry;
 use crate::conn::{Conn, Flags, Role};
+use crate::directory::Directory;
 use crate::effect::Effect;
 use crate::ids::{ChannelId, ConnId, RunId};
 use crate::limits::{ChannelLimits, Limits};
 use crate::metrics::Metrics;
+use crate::plugin::access::NoAccess;
 use crate::plugin::provider::Output;
 use crate::plugin::service::Service;
 use crate::routing::Routing;
@@ -40,6 +42,7 @@ mod accept;
 mod check;
 mod client;
 mod deliver;
+mod members;
 mod query;
 mod runs;
 mod serve;
@@ -56,6 +59,8 @@ pub const READ_BYTES: usize = 16 * 1024;
 pub struct Reactor<S: Sys> {
     sys: S,
     service: Box<dyn Service>,
+    /// The verdicts where the service gives none.
+    no_access: NoAccess,
     routing: Arc<Routing>,
     limits: Limits,
     listeners: Vec<Listener>,
@@ -69,6 +74,7 @@ pub struct Reactor<S: Sys> {
     next_ticket: u64,
     pool: Pool,
     channels: Registry,
+    directory: Directory,
     agenda: Vec<Effect>,
     /// Connections with something to do, each at most once.
     work: VecDeque<ConnId>,
@@ -108,6 +114,7 @@ impl<S: Sys> Reactor<S> {
         Self {
             sys,
             service,
+            no_access: NoAccess::default(),
             routing,
             limits,
             listeners: Vec::new(),
@@ -119,6 +126,7 @@ impl<S: Sys> Reactor<S> {
             next_ticket: 0,
             pool: Pool::default(),
             channels: Registry::new(channels),
+            directory: Directory::default(),
             agenda: Vec::new(),
             work: VecDeque::new(),
             timers: Timers::default(),
@@ -175,6 +183,9 @@ impl<S: Sys> Reactor<S> {
             connections: self.clients as u64,
             channels: self.channels.len() as u64,
             channel_bytes: self.channels.total_bytes() as u64,
+            clients: self.directory.clients() as u64,
+            users: self.directory.users() as u64,
+            subscriptions: self.channels.subscriptions() as u64,
             runs: self.runs.len() as u64,
             ..self.metrics.clone()
         }
@@ -297,11 +308,24 @@ impl<S: Sys> Reactor<S> {
                     Effect::Subscribe {
                         conn,
                         channel,
-                        after,
-                        encoding,
-                        may_create,
-                    } => {
-                        self.subscribe(conn, &channel, after, encoding, may_create);
+                        wish,
+                        create,
+                    } => self.subscribe(conn, &channel, &wish, create),
+                    Effect::Unsubscribe { conn, channel } => {
+                        if let Ok(channel) = self.channels.find(&channel) {
+                            self.unsubscribe_from(conn, channel);
+                        }
+                    }
+                    Effect::Ask { conn, query, tag } => self.answer_session(conn, query, tag),
+                    Effect::Register { conn, identity } => self.register(conn, identity),
+                    Effect::Join {
+                        conn,
+                        channel,
+                        membership,
+                    } => self.join(conn, &channel, *membership),
+                    Effect::Leave { conn, channel } => self.leave(conn, &channel),
+                    Effect::Signal { conn, signal } => {
+                        self.tell(conn, |session, cx| session.signalled(&signal, cx));
                     }
                     Effect::Cancel { channel } => {
                         if let Ok(id) = self.channels.find(&channel) {
@@ -349,6 +373,7 @@ impl<S: Sys> Reactor<S> {
     /// Ends a connection at once: the only place where one is destroyed.
     fn close(&mut self, id: ConnId) {
         self.unsubscribe(id);
+        self.forget_session(id);
         let Some(conn) = self.conns.remove(id) else {
             return;
         };

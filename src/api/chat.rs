@@ -176,7 +176,8 @@ impl Stream {
             after,
             admission: Admission::Granted,
             may_cancel: true,
-            may_create: false,
+            create: None,
+            body: b"",
             fields: self.fields,
         };
         cx.open(&*self.transport, opening)

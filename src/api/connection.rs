@@ -10,6 +10,7 @@ use std::sync::Arc;
 use lmserver_proto::http1::Request;
 use lmserver_proto::percent;
 use lmserver_runtime::event::After;
+use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::service::ServiceCx;
 use lmserver_runtime::plugin::transport::{Opening, Transport};
 
@@ -26,7 +27,8 @@ pub(super) type Transports = BTreeMap<Box<str>, Arc<dyn Transport>>;
 pub(super) struct Listening<'a> {
     pub(super) transports: &'a Transports,
     pub(super) auth: &'a Auth,
-    pub(super) open_channels: bool,
+    /// What channels keep that exist as soon as they are named, if such are allowed.
+    pub(super) open_channels: Option<Retention>,
 }
 
 impl Listening<'_> {
@@ -35,6 +37,7 @@ impl Listening<'_> {
         &self,
         name: &str,
         request: &Request,
+        body: &[u8],
         origin: &Origin,
         cx: &mut ServiceCx<'_>,
     ) -> Outcome {
@@ -56,7 +59,10 @@ impl Listening<'_> {
                 .auth
                 .may_cancel(request, &channel, cx.unix_time)
                 .is_ok(),
-            may_create: self.open_channels && !channel.starts_with(chat::PREFIX),
+            create: self
+                .open_channels
+                .filter(|_| !channel.starts_with(chat::PREFIX)),
+            body,
             fields: origin.fields(),
         };
         Ok(cx.open(&**transport, opening))

@@ -15,6 +15,8 @@
 use std::borrow::Cow;
 
 use lmserver_proto::http1::{Request, Response};
+use lmserver_runtime::limits::Retention;
+use lmserver_runtime::plugin::query::Publish;
 use lmserver_runtime::plugin::service::{Answer, Query, Reply};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,7 +27,12 @@ use super::refusal::{Refusal, clip};
 use super::{Outcome, ask, chat, is_object};
 
 /// Publishes. Other keys of the body are ignored.
-pub(super) fn publish(auth: &Auth, open_channels: bool, request: &Request, body: &[u8]) -> Outcome {
+pub(super) fn publish(
+    auth: &Auth,
+    open_channels: Option<Retention>,
+    request: &Request,
+    body: &[u8],
+) -> Outcome {
     auth.caller(request)?;
     match read(body, open_channels) {
         Ok(query) => Ok(ask(query, |answer, _| published(&answer))),
@@ -47,7 +54,7 @@ struct Mistake {
     message: String,
 }
 
-fn read(body: &[u8], open_channels: bool) -> Result<Query, Mistake> {
+fn read(body: &[u8], open_channels: Option<Retention>) -> Result<Query, Mistake> {
     let bad = |why: &str| Mistake::new(BAD_REQUEST, format!("bad request: {}", clip(why)));
     if !is_object(body) {
         return Err(bad(r#"send {"channel":"news","data":{"text":"hi"}}"#));
@@ -59,18 +66,21 @@ fn read(body: &[u8], open_channels: bool) -> Result<Query, Mistake> {
         let message = "permission denied: channels named chat:… are written by the server alone";
         return Err(Mistake::new(PERMISSION_DENIED, message));
     }
-    if !open_channels {
+    let Some(retention) = open_channels else {
         let message = "unknown channel: channels for publications are off, see [channels] open";
         return Err(Mistake::new(UNKNOWN_CHANNEL, message));
-    }
+    };
     let channel = match channel {
         Cow::Borrowed(name) => name.into(),
         Cow::Owned(name) => name.into_boxed_str(),
     };
-    Ok(Query::Publish {
+    Ok(Query::Publish(Publish {
         channel,
         data: one_line(data.get().as_bytes()),
-    })
+        details: None,
+        retention,
+        is_fleeting: false,
+    }))
 }
 
 /// The JSON without line breaks. Valid JSON has none within its strings (RFC 8259 §7), so all

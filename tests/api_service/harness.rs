@@ -9,8 +9,9 @@ use std::time::Duration;
 use lmserver::api::{Api, ApiSettings};
 use lmserver_proto::http1::server::{Connection, Event};
 use lmserver_proto::http1::{Limits, Method, Response};
-use lmserver_runtime::channel::{Placement, Published, Snapshot};
+use lmserver_runtime::channel::{Backlog, Placement, Published, Snapshot};
 use lmserver_runtime::event::{After, ErrorCode, Position};
+use lmserver_runtime::limits::ChannelLimits;
 use lmserver_runtime::metrics::Metrics;
 use lmserver_runtime::plugin::provider::{ChatRequest, Provider, ProviderError, Secret, Start};
 use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, Submission};
@@ -109,7 +110,9 @@ impl Setup {
             token_lifetime: Duration::from_secs(600),
             allowed_origins: self.origins.map(texts),
             page: !self.no_page,
-            open_channels: self.open_channels,
+            open_channels: self
+                .open_channels
+                .then(|| ChannelLimits::default().retention()),
             transports,
             reload: Box::new(|| None),
         });
@@ -211,10 +214,12 @@ fn asked(query: Query) -> Asked {
         Query::Submit(submission) => Asked::Submit(submission),
         Query::Snapshot(channel) => Asked::Snapshot(channel),
         Query::Cancel(channel) => Asked::Cancel(channel),
-        Query::Publish { channel, data } => {
-            Asked::Publish(channel, String::from_utf8(data.into()).expect("UTF-8"))
-        }
+        Query::Publish(it) => Asked::Publish(
+            it.channel,
+            String::from_utf8(it.data.into()).expect("UTF-8"),
+        ),
         Query::Metrics => Asked::Metrics,
+        _ => panic!("a question that no test expects"),
     }
 }
 
@@ -235,6 +240,7 @@ fn answer<'a>(script: &'a Script, name: &'a str, metrics: &'a Metrics) -> Answer
         Script::Cancelled(running) => Answer::Cancelled { running: *running },
         Script::Published(at) => Answer::Published(Published {
             position: position(at),
+            is_kept: true,
         }),
         Script::TooLarge(limit) => Answer::TooLarge { limit: *limit },
         Script::Unknown => Answer::Unknown,
@@ -318,7 +324,7 @@ impl Transport for Recorder {
             after: opening.after,
             admission: opening.admission,
             may_cancel: opening.may_cancel,
-            may_create: opening.may_create,
+            may_create: opening.create.is_some(),
             fields: opening.fields,
         };
         self.opened.send(opened).expect("the test listens");
@@ -333,7 +339,13 @@ impl Session for Deaf {
         Ok(())
     }
 
-    fn placed(&mut self, _: &str, _: &Placement, _: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+    fn placed(
+        &mut self,
+        _: &str,
+        _: &Placement,
+        _: &mut Backlog<'_>,
+        _: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
         Ok(())
     }
 

@@ -113,7 +113,7 @@ impl Setup {
         });
         let mut reactor = Reactor::new(
             sys,
-            Box::new(application()),
+            Box::new(application(&self.channels)),
             routing,
             self.limits,
             self.channels,
@@ -129,7 +129,7 @@ impl Setup {
 }
 
 /// The application as it is by default, with open channels.
-fn application() -> Api {
+fn application(channels: &ChannelLimits) -> Api {
     let transports: [(&str, Box<dyn Transport>); 2] = [
         ("sse", Box::new(lmserver_sse::Sse)),
         ("websocket", Box::new(lmserver_websocket::WebSocket)),
@@ -140,7 +140,7 @@ fn application() -> Api {
         token_lifetime: TOKEN_LIFETIME,
         allowed_origins: None,
         page: true,
-        open_channels: true,
+        open_channels: Some(channels.retention()),
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
         reload: Box::new(|| None),
     })

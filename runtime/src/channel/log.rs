@@ -111,6 +111,21 @@ impl Log {
             .map_or_else(|| self.end(), |end| self.base + u64::from(*end))
     }
 
+    /// The last event boundary at or before a position.
+    pub(crate) fn boundary_up_to(&self, position: u64) -> u64 {
+        let relative = position.saturating_sub(self.base);
+        let count = self.ends.partition_point(|end| u64::from(*end) <= relative);
+        self.base + self.end_of_index(count) as u64
+    }
+
+    /// The offset of the event that begins at a position.
+    pub(crate) fn offset_at(&self, position: u64) -> Option<u64> {
+        let relative = position.checked_sub(self.base)?;
+        let index = self.ends.partition_point(|end| u64::from(*end) <= relative);
+        let live = index.checked_sub(self.dead_events)?;
+        (index < self.ends.len()).then_some(self.first + live as u64)
+    }
+
     /// The offset of the first event that lies wholly within the last `bytes` bytes.
     pub(crate) fn offset_within_last(&self, bytes: usize) -> u64 {
         let start = self.bytes.len().saturating_sub(bytes);

@@ -219,7 +219,13 @@ impl World {
                         abandoned.swap_remove(place.unwrap());
                     }
                 }
-                Known::Held(it) => assert!(self.registry.get(it.id).is_some(), "forgotten early"),
+                Known::Held(it) => {
+                    assert!(self.registry.get(it.id).is_some(), "forgotten early");
+                    let keeps = it.open && limits.history_size > 0;
+                    if keeps && it.published_at + limits.history_ttl <= now {
+                        it.trimmed = it.newest();
+                    }
+                }
                 Known::Forgotten { since } if *since + limits.tombstone_ttl <= now => {
                     self.names[name].1 = Known::Never;
                 }

@@ -12,11 +12,14 @@ use super::{Channel, Idempotency, Life, Placement, Published};
 use crate::arena::Arena;
 use crate::event::{After, Epoch, Event, Position};
 use crate::ids::{ChannelId, RunId};
-use crate::limits::ChannelLimits;
+use crate::limits::{ChannelLimits, Retention};
 use crate::time::Moment;
 
 /// How long an encoding that nobody reads is kept, for those who reconnect.
 const UNREAD_VIEW_TTL: Duration = Duration::from_secs(30);
+
+/// How long an open channel to which nobody ever published is kept for a reader who comes back.
+pub(super) const VOID_TTL: Duration = Duration::from_secs(60);
 
 /// The rest of the total above which running answers are cut: a quarter.
 const HARD_TOTAL_SHARE: usize = 4;
@@ -37,8 +40,11 @@ pub(crate) struct Registry {
     unread: BTreeSet<(Moment, ChannelId)>,
     /// Channels with an encoding that nobody reads, by the moment to look at them again.
     stale_views: VecDeque<(Moment, ChannelId)>,
+    /// Open channels with a history, by the moment to look whether it is too old.
+    histories: BTreeSet<(Moment, ChannelId)>,
     dirty: Vec<ChannelId>,
     total: usize,
+    last_number: u32,
     limits: ChannelLimits,
 }
 
@@ -83,8 +89,10 @@ impl Registry {
             finished: VecDeque::new(),
             unread: BTreeSet::new(),
             stale_views: VecDeque::new(),
+            histories: BTreeSet::new(),
             dirty: Vec::new(),
             total: 0,
+            last_number: 0,
             limits,
         }
     }
@@ -114,7 +122,7 @@ impl Registry {
         if self.names.contains_key(name) || !self.make_room(now) {
             return Created::Overloaded;
         }
-        let id = self.insert(name, epoch, Life::Running, now);
+        let id = self.insert(name, epoch, Life::Running, Retention::NONE, now);
         if let (Some(wanted), Some(channel)) = (idempotency, self.channels.get_mut(id)) {
             channel.idempotency = Some(wanted.key);
             self.idempotency.insert(wanted.key, (wanted.body, id));
@@ -166,33 +174,32 @@ impl Registry {
         &mut self,
         name: &str,
         epoch: impl FnOnce() -> Epoch,
-        data: Box<[u8]>,
+        retention: Retention,
+        event: &Event,
         now: Moment,
     ) -> PublishOutcome {
         let limit = self.limits.max_channel_bytes / DOCUMENT_SHARE;
-        if data.len() > limit {
+        if matches!(event, Event::Data(data, _) if data.len() > limit) {
             return PublishOutcome::TooLarge { limit };
         }
         if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total() {
             return PublishOutcome::Overloaded;
         }
-        let id = match self.names.get(name).copied() {
-            Some(id) => id,
-            None if self.make_room(now) => self.insert(name, epoch(), Life::Open, now),
-            None => return PublishOutcome::Overloaded,
-        };
-        let Some(channel) = self
-            .channels
-            .get_mut(id)
-            .filter(|channel| channel.life == Life::Open)
-        else {
+        let Some(id) = self.open(name, epoch, retention, now) else {
             return PublishOutcome::Overloaded;
         };
-        let position = channel.append(&Event::Data(data));
+        let Some(channel) = self.channels.get_mut(id) else {
+            return PublishOutcome::Overloaded;
+        };
+        channel.retention = retention;
+        channel.published_at = now;
+        let position = channel.append(event);
+        let is_kept = channel.is_kept();
         self.set_expiry(id, now);
+        self.queue_history(id, now);
         self.mark_dirty(id);
         self.recount(id);
-        PublishOutcome::Published(Published { position })
+        PublishOutcome::Published(Published { position, is_kept })
     }
 
     /// The channels that grew since this was last asked, into `out`.
@@ -211,19 +218,55 @@ impl Registry {
         !self.dirty.is_empty()
     }
 
+    /// The open channel of a name, made if need be; none if it is no open one, or there is no
+    /// room.
+    pub(crate) fn open(
+        &mut self,
+        name: &str,
+        epoch: impl FnOnce() -> Epoch,
+        retention: Retention,
+        now: Moment,
+    ) -> Option<ChannelId> {
+        let id = match self.names.get(name).copied() {
+            Some(id) => id,
+            None if self.make_room(now) => self.insert(name, epoch(), Life::Open, retention, now),
+            None => return None,
+        };
+        let channel = self.channels.get(id)?;
+        (channel.life == Life::Open).then_some(id)
+    }
+
+    /// Forgets the publications of an open channel; its position stays.
+    pub(crate) fn remove_history(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.remove_history();
+        }
+        self.recount(id);
+    }
+
+    /// The channels that somebody reads, with how many do.
+    pub(crate) fn read_channels(&self) -> Vec<(Box<str>, u32)> {
+        let all = self.channels.iter().map(|(_, channel)| channel);
+        all.filter(|channel| channel.subscribers > 0)
+            .map(|channel| (channel.name.clone(), channel.subscribers))
+            .collect()
+    }
+
+    /// All subscriptions.
+    pub(crate) fn subscriptions(&self) -> usize {
+        let all = self.channels.iter();
+        all.map(|(_, channel)| channel.subscribers as usize).sum()
+    }
+
     /// After delivery: open channels forget what is beyond their history.
     pub(crate) fn trim(&mut self, id: ChannelId) {
-        let ChannelLimits {
-            history_size,
-            max_channel_bytes,
-            ..
-        } = self.limits;
+        let max_channel_bytes = self.limits.max_channel_bytes;
         if let Some(channel) = self
             .channels
             .get_mut(id)
             .filter(|channel| channel.life == Life::Open)
         {
-            channel.trim(history_size, max_channel_bytes);
+            channel.trim(max_channel_bytes);
             self.recount(id);
         }
     }
@@ -258,10 +301,21 @@ impl Registry {
         self.total
     }
 
-    fn insert(&mut self, name: &str, epoch: Epoch, life: Life, now: Moment) -> ChannelId {
-        let id = self
-            .channels
-            .insert_with(|_| Channel::new(name.into(), epoch, life));
+    fn insert(
+        &mut self,
+        name: &str,
+        epoch: Epoch,
+        life: Life,
+        retention: Retention,
+        now: Moment,
+    ) -> ChannelId {
+        self.last_number = self.last_number.wrapping_add(1).max(1);
+        let number = self.last_number;
+        let id = self.channels.insert_with(|id| {
+            let mut channel = Channel::new(name.into(), id, epoch, life, number);
+            channel.retention = retention;
+            channel
+        });
         self.names.insert(name.into(), id);
         self.set_expiry(id, now);
         self.recount(id);

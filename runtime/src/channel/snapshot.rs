@@ -113,7 +113,7 @@ impl Snapshot {
                 );
                 self.error = Some(failure.as_ref().clone());
             }
-            Event::Data(_) => {}
+            Event::Data(..) => {}
         }
     }
 

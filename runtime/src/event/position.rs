@@ -97,6 +97,8 @@ pub enum After {
     Now,
     /// What follows this position.
     Position(Position),
+    /// What follows this offset, of whichever incarnation of the channel there is.
+    Offset(u64),
     /// The client was told that its answer is gone (`gone-0`) and came back all the same.
     Gone,
     /// A cursor that this server did not write: treated as one of another epoch.
@@ -118,7 +120,10 @@ impl After {
     /// True if the client says that it has already seen something.
     #[must_use]
     pub fn is_cursor(self) -> bool {
-        matches!(self, Self::Position(_) | Self::Gone | Self::Unreadable)
+        matches!(
+            self,
+            Self::Position(_) | Self::Offset(_) | Self::Gone | Self::Unreadable
+        )
     }
 }
 

@@ -8,17 +8,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lmserver_proto::http1::server::Answering;
 use lmserver_proto::http1::{Request, Response};
 
-use crate::channel::{Published, Snapshot};
-use crate::event::Position;
-use crate::metrics::Metrics;
-use crate::plugin::provider::ChatRequest;
+use crate::directory::Directory;
+use crate::effect::Effect;
+use crate::ids::ConnId;
+use crate::limits::Limits;
+use crate::plugin::access::{Access, NoAccess};
 use crate::plugin::transport::{Opening, Session, SessionCx, Transport};
-use crate::routing::{Plan, Routing};
+use crate::routing::Routing;
 use crate::time::Moment;
 
 pub use crate::channel::Idempotency;
+pub use crate::plugin::query::{Answer, Query, Submission};
 
 /// The application behind HTTP. One value per reactor.
 pub trait Service {
@@ -28,6 +31,11 @@ pub trait Service {
     /// Gives the answer to a request that could not be read or timed out; the connection closes
     /// after it. `code` is a word of the README's list, such as `invalid_request`.
     fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response;
+
+    /// Its verdicts on what clients of a protocol with commands may do; none: nothing.
+    fn access(&mut self) -> Option<&mut dyn Access> {
+        None
+    }
 
     /// `SIGHUP`: reads the configuration again. Nothing, if it is broken (and reported).
     fn reload(&mut self) -> Option<Arc<Routing>> {
@@ -49,7 +57,7 @@ pub struct ServiceCx<'a> {
     pub full: bool,
     /// The peer's address, for the log; none for a Unix socket.
     pub peer: Option<IpAddr>,
-    pub(crate) session: SessionCx<'a>,
+    pub(crate) session: Parts<'a>,
 }
 
 impl ServiceCx<'_> {
@@ -60,11 +68,46 @@ impl ServiceCx<'_> {
 
     /// Lets a transport answer the request: with a session, or with its refusal.
     pub fn open(&mut self, transport: &dyn Transport, opening: Opening<'_>) -> Reply {
-        match transport.open(opening, &mut self.session) {
+        self.open_client(transport, opening, &mut NoAccess::default())
+    }
+
+    /// The same for a transport that asks for verdicts when it opens a session.
+    pub fn open_client(
+        &mut self,
+        transport: &dyn Transport,
+        opening: Opening<'_>,
+        access: &mut dyn Access,
+    ) -> Reply {
+        let parts = &mut self.session;
+        let mut cx = SessionCx {
+            now: self.now,
+            unix_time: self.unix_time,
+            limits: parts.limits,
+            unsent: !parts.out.is_empty(),
+            answering: parts.answering,
+            conn: parts.conn,
+            out: &mut *parts.out,
+            agenda: &mut *parts.agenda,
+            random: &mut *parts.random,
+            access,
+            directory: parts.directory,
+        };
+        match transport.open(opening, &mut cx) {
             Ok(session) => Reply::Session(session),
             Err(response) => Reply::Response(response),
         }
     }
+}
+
+/// What a session's context is made of, but for the verdicts, which the service gives.
+pub(crate) struct Parts<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) answering: Answering,
+    pub(crate) conn: ConnId,
+    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) agenda: &'a mut Vec<Effect>,
+    pub(crate) random: &'a mut dyn FnMut(&mut [u8]),
+    pub(crate) directory: &'a Directory,
 }
 
 /// What becomes of a request.
@@ -79,76 +122,3 @@ pub enum Reply {
 
 /// What a service does with an answer.
 pub type Continuation = Box<dyn FnOnce(Answer<'_>, &mut ServiceCx<'_>) -> Reply>;
-
-/// A question or a wish to the engine.
-pub enum Query {
-    /// Create a channel and start a run in it.
-    Submit(Box<Submission>),
-    /// The state of a chat channel.
-    Snapshot(Box<str>),
-    /// End the run of a chat channel.
-    Cancel(Box<str>),
-    /// Append a document to an open channel, creating it if need be.
-    Publish {
-        /// Its name.
-        channel: Box<str>,
-        /// One JSON document, without raw line breaks.
-        data: Box<[u8]>,
-    },
-    /// The counters.
-    Metrics,
-}
-
-/// A chat that is to begin.
-pub struct Submission {
-    /// The name of the channel to create, unguessable.
-    pub channel: Box<str>,
-    /// The model's name as the client gave it, for the `start` event.
-    pub model: Box<str>,
-    /// The question.
-    pub request: ChatRequest,
-    /// How large the question is: it counts towards the bounds on memory while it is being
-    /// answered, twice, since a copy is on its way to the provider.
-    pub request_bytes: usize,
-    /// The targets in order.
-    pub plan: Plan,
-    /// Makes a repetition find the first channel.
-    pub idempotency: Option<Idempotency>,
-}
-
-/// The engine's answer to a [`Query`].
-pub enum Answer<'a> {
-    /// The chat has begun in this channel, now or by an earlier request of the same key.
-    Submitted {
-        /// Its name.
-        channel: &'a str,
-        /// Was it there already?
-        repeated: bool,
-    },
-    /// The idempotency key was used with another body.
-    Conflict,
-    /// There is no room for another channel.
-    Overloaded,
-    /// The server is stopping.
-    Draining,
-    /// The state of a chat channel.
-    Snapshot(&'a Snapshot, Position),
-    /// The run was ended by this query, or had ended before.
-    Cancelled {
-        /// Was there still something to cancel?
-        running: bool,
-    },
-    /// The document has its place.
-    Published(Published),
-    /// The document is larger than a channel may hold.
-    TooLarge {
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// No such channel.
-    Unknown,
-    /// The channel is forgotten, but was there.
-    Expired,
-    /// The counters.
-    Metrics(&'a Metrics),
-}

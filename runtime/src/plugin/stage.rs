@@ -16,11 +16,14 @@ use std::time::Duration;
 use lmserver_proto::http1::Response;
 use lmserver_proto::http1::server::Answering;
 
+use crate::directory::{Directory, Identity, Membership};
 use crate::effect::Effect;
 use crate::event::After;
 use crate::ids::ConnId;
-use crate::limits::Limits;
-use crate::plugin::service::ServiceCx;
+use crate::limits::{Limits, Retention};
+use crate::plugin::access::{Access, NoAccess};
+use crate::plugin::query::Query;
+use crate::plugin::service::{Parts, ServiceCx};
 use crate::plugin::transport::SessionCx;
 use crate::routing::Routing;
 use crate::time::Moment;
@@ -30,6 +33,8 @@ use crate::time::Moment;
 pub struct Stage {
     /// The clock.
     pub now: Moment,
+    /// The wall clock.
+    pub unix_time: Duration,
     /// Is something of the connection unsent?
     pub unsent: bool,
     /// The request that opens the session.
@@ -38,7 +43,16 @@ pub struct Stage {
     out: Vec<u8>,
     agenda: Vec<Effect>,
     random: fn(&mut [u8]),
+    access: Box<dyn Access>,
+    directory: Directory,
+    questions: Vec<Query>,
 }
+
+/// The connection that the stage stands for.
+const NOBODY: ConnId = ConnId {
+    index: 0,
+    generation: 0,
+};
 
 /// What a session asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +65,34 @@ pub enum Wish {
         after: After,
         /// The name of the encoding.
         encoding: &'static str,
-        /// May the channel be created?
-        may_create: bool,
+        /// How the channel is made if it is not there.
+        create: Option<Retention>,
+        /// Are its events asked about?
+        gated: bool,
+    },
+    /// [`SessionCx::unsubscribe`].
+    Unsubscribe {
+        /// The channel's name.
+        channel: Box<str>,
+    },
+    /// [`SessionCx::ask`]: what is asked is in [`Stage::take_questions`].
+    Ask {
+        /// The question's tag.
+        tag: u64,
+    },
+    /// [`SessionCx::register`].
+    Register(Identity),
+    /// [`SessionCx::join`].
+    Join {
+        /// The channel's name.
+        channel: Box<str>,
+        /// The member.
+        membership: Membership,
+    },
+    /// [`SessionCx::leave`].
+    Leave {
+        /// The channel's name.
+        channel: Box<str>,
     },
     /// [`SessionCx::cancel`].
     Cancel {
@@ -72,12 +112,16 @@ impl Default for Stage {
     fn default() -> Self {
         Self {
             now: Moment(0),
+            unix_time: Duration::ZERO,
             unsent: false,
             answering: Answering::default(),
             limits: Limits::default(),
             out: Vec::new(),
             agenda: Vec::new(),
             random: |_| {},
+            access: Box::new(NoAccess::default()),
+            directory: Directory::default(),
+            questions: Vec::new(),
         }
     }
 }
@@ -87,18 +131,22 @@ impl Stage {
     pub fn cx(&mut self) -> SessionCx<'_> {
         SessionCx {
             now: self.now,
-            unix_seconds: 0,
+            unix_time: self.unix_time,
             limits: &self.limits,
             unsent: self.unsent,
             answering: self.answering,
-            conn: ConnId {
-                index: 0,
-                generation: 0,
-            },
+            conn: NOBODY,
             out: &mut self.out,
             agenda: &mut self.agenda,
             random: &mut self.random,
+            access: self.access.as_mut(),
+            directory: &self.directory,
         }
+    }
+
+    /// Gives the verdicts from now on.
+    pub fn set_access(&mut self, access: Box<dyn Access>) {
+        self.access = access;
     }
 
     /// The context of one call of a service: nothing is stopping, nothing is full.
@@ -114,7 +162,15 @@ impl Stage {
             draining: false,
             full: false,
             peer: None,
-            session: self.cx(),
+            session: Parts {
+                limits: &self.limits,
+                answering: self.answering,
+                conn: NOBODY,
+                out: &mut self.out,
+                agenda: &mut self.agenda,
+                random: &mut self.random,
+                directory: &self.directory,
+            },
         }
     }
 
@@ -125,31 +181,55 @@ impl Stage {
 
     /// What was asked for since the last call.
     pub fn take_wishes(&mut self) -> Vec<Wish> {
-        self.agenda.drain(..).filter_map(Wish::of).collect()
+        let questions = &mut self.questions;
+        self.agenda
+            .drain(..)
+            .filter_map(|effect| Wish::of(effect, questions))
+            .collect()
+    }
+
+    /// The questions among the wishes taken since the last call.
+    pub fn take_questions(&mut self) -> Vec<Query> {
+        std::mem::take(&mut self.questions)
     }
 }
 
 impl Wish {
-    fn of(effect: Effect) -> Option<Self> {
+    fn of(effect: Effect, questions: &mut Vec<Query>) -> Option<Self> {
         Some(match effect {
             Effect::Subscribe {
                 channel,
-                after,
-                encoding,
-                may_create,
+                wish,
+                create,
                 ..
             } => Self::Subscribe {
                 channel,
-                after,
-                encoding: encoding.name(),
-                may_create,
+                after: wish.after,
+                encoding: wish.encoding.name(),
+                create,
+                gated: wish.gated,
             },
+            Effect::Unsubscribe { channel, .. } => Self::Unsubscribe { channel },
+            Effect::Ask { query, tag, .. } => {
+                questions.push(query);
+                Self::Ask { tag }
+            }
+            Effect::Register { identity, .. } => Self::Register(identity),
+            Effect::Join {
+                channel,
+                membership,
+                ..
+            } => Self::Join {
+                channel,
+                membership: *membership,
+            },
+            Effect::Leave { channel, .. } => Self::Leave { channel },
             Effect::Cancel { channel } => Self::Cancel { channel },
             Effect::HandBack {
                 response, leftover, ..
             } => Self::HandBack { response, leftover },
             // The engine's own.
-            Effect::Begin { .. } => return None,
+            Effect::Begin { .. } | Effect::Signal { .. } => return None,
         })
     }
 }

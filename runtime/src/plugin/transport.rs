@@ -2,11 +2,15 @@
 //!
 //! ```text
 //!   Transport::open(opening, cx) ──► Box<dyn Session>      cx.subscribe(…) asked for in open
-//!                Session::placed(channel, placement)        write the head, or the refusal
-//!                Session::preface(channel)                  just before the first event's bytes
+//!                Session::placed(channel, placement, …)     write the head, or the refusal
+//!                Session::gate(channel, entry)              a gated subscription's next event
 //!   log bytes of the Encoding go to the socket without the session
 //!                Session::ended(channel)                    the terminal event is written in full
 //! ```
+//!
+//! A session that serves a client of a protocol with commands has more than one subscription,
+//! asks the application for verdicts ([`SessionCx::access`]) and the engine for answers
+//! ([`SessionCx::ask`]), and is found by others ([`SessionCx::register`]).
 //!
 //! A session writes its own bytes with [`SessionCx::out`]. They never land inside an event. It
 //! asks for everything else as an effect, which the reactor carries out after the callback.
@@ -17,14 +21,19 @@ use std::time::Duration;
 use lmserver_proto::http1::server::Answering;
 use lmserver_proto::http1::{Request, Response, imf_fixdate};
 
-use crate::channel::Placement;
+use crate::channel::{Backlog, Placement, Wanted};
+use crate::directory::Directory;
 use crate::effect::Effect;
 use crate::event::{After, Position};
 use crate::ids::ConnId;
-use crate::limits::Limits;
+use crate::limits::{Limits, Retention};
+use crate::plugin::access::Access;
+use crate::plugin::query::{Answer, Query};
 use crate::time::Moment;
 
-pub use crate::encoding::{Encoding, Entry};
+pub use crate::channel::Lost;
+pub use crate::directory::{Identity, Membership, Notice, Signal, Target};
+pub use crate::encoding::{Encoding, Entry, Envelope};
 
 /// Opens sessions. One value per kind of transport, shared.
 pub trait Transport: Send + Sync {
@@ -46,6 +55,8 @@ pub trait Transport: Send + Sync {
 pub struct Opening<'a> {
     /// The request.
     pub request: &'a Request,
+    /// Its body.
+    pub body: &'a [u8],
     /// The channel's name; empty if the request names none.
     pub channel: &'a str,
     /// From where to read.
@@ -54,8 +65,8 @@ pub struct Opening<'a> {
     pub admission: Admission,
     /// May it cancel the answer?
     pub may_cancel: bool,
-    /// May the channel be created by listening to it?
-    pub may_create: bool,
+    /// How the channel is created by listening to it, if it may be.
+    pub create: Option<Retention>,
     /// Header fields for the response: CORS, `X-Channel-Id`.
     pub fields: Vec<(Cow<'static, str>, String)>,
 }
@@ -89,7 +100,8 @@ pub trait Session {
         Err(Disconnect::PeerClosed)
     }
 
-    /// The outcome of a subscription that was asked for.
+    /// The outcome of a subscription that was asked for. Events that the session takes from the
+    /// `backlog` it has written itself, in its own way; the log's bytes begin behind them.
     ///
     /// # Errors
     ///
@@ -98,12 +110,52 @@ pub trait Session {
         &mut self,
         channel: &str,
         placement: &Placement,
+        backlog: &mut Backlog<'_>,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect>;
 
-    /// The first log bytes of this subscription are about to be written: says what must stand
-    /// directly before them. Called at most once a subscription.
-    fn preface(&mut self, _channel: &str, _cx: &mut SessionCx<'_>) {}
+    /// The bytes of this event are about to be written to a gated subscription. What the session
+    /// writes here stands directly before them, or in their place.
+    fn gate(&mut self, _channel: &str, _entry: &Entry<'_>, _cx: &mut SessionCx<'_>) -> Gate {
+        Gate::Open
+    }
+
+    /// The answer to a question of this session, [`SessionCx::ask`], with the tag it gave.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection must end.
+    fn answered(
+        &mut self,
+        _tag: u64,
+        _answer: Answer<'_>,
+        _cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        Ok(())
+    }
+
+    /// Somebody has something to tell to this session; see [`SessionCx::register`].
+    ///
+    /// # Errors
+    ///
+    /// Why the connection must end.
+    fn signalled(&mut self, _signal: &Signal, _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        Ok(())
+    }
+
+    /// Something happened in a channel that stands in no log; see [`SessionCx::join`].
+    ///
+    /// # Errors
+    ///
+    /// Why the connection must end.
+    fn noticed(
+        &mut self,
+        _channel: &str,
+        _notice: &Notice,
+        _cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        Ok(())
+    }
 
     /// The terminal event has been written in full, and nothing follows.
     ///
@@ -143,6 +195,37 @@ pub trait Session {
     fn farewell(&mut self, _why: &Disconnect, _cx: &mut SessionCx<'_>) {}
 }
 
+/// What becomes of the event that a gated subscription comes to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Its bytes are written, and those of all that follow: the gate is taken away.
+    Open,
+    /// Its bytes are written, and the next event is asked about again.
+    Pass,
+    /// Its bytes are left out, and the next event is asked about again.
+    Skip,
+    /// Its bytes are left out, since the session wrote its own; those of all that follow are
+    /// written.
+    Replaced,
+}
+
+/// A wish for a subscription.
+#[derive(Clone, Copy)]
+pub struct Subscription<'a> {
+    /// The channel's name.
+    pub channel: &'a str,
+    /// From where.
+    pub after: After,
+    /// How its events are put on the wire.
+    pub encoding: &'static dyn Encoding,
+    /// How the channel is made if it is not there; none: then there is nothing to subscribe to.
+    pub create: Option<Retention>,
+    /// Is [`Session::gate`] to be asked before events?
+    pub gated: bool,
+    /// Where a client whose position is of no use is placed.
+    pub lost: Lost,
+}
+
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -174,8 +257,8 @@ pub enum Disconnect {
 pub struct SessionCx<'a> {
     /// The reactor's clock.
     pub now: Moment,
-    /// The wall clock in whole seconds since 1970, for `Date`.
-    pub unix_seconds: u64,
+    /// The wall clock, as time since 1970.
+    pub unix_time: Duration,
     /// The bounds of connections.
     pub limits: &'a Limits,
     /// Is something of this connection unsent (its own bytes, or events)? A heartbeat is only
@@ -188,6 +271,8 @@ pub struct SessionCx<'a> {
     pub(crate) out: &'a mut Vec<u8>,
     pub(crate) agenda: &'a mut Vec<Effect>,
     pub(crate) random: &'a mut dyn FnMut(&mut [u8]),
+    pub(crate) access: &'a mut dyn Access,
+    pub(crate) directory: &'a Directory,
 }
 
 impl SessionCx<'_> {
@@ -196,21 +281,78 @@ impl SessionCx<'_> {
         self.out
     }
 
-    /// Asks for a subscription; the answer is a call of [`Session::placed`].
-    pub fn subscribe(
-        &mut self,
-        channel: &str,
-        after: After,
-        encoding: &'static dyn Encoding,
-        may_create: bool,
-    ) {
+    /// Asks for a subscription; the answer is a call of [`Session::placed`]. A connection has at
+    /// most one in each channel: a second one replaces the first.
+    pub fn subscribe(&mut self, wish: Subscription<'_>) {
         self.agenda.push(Effect::Subscribe {
             conn: self.conn,
-            channel: channel.into(),
-            after,
-            encoding,
-            may_create,
+            channel: wish.channel.into(),
+            wish: Wanted {
+                after: wish.after,
+                encoding: wish.encoding,
+                gated: wish.gated,
+                lost: wish.lost,
+            },
+            create: wish.create,
         });
+    }
+
+    /// Ends a subscription. The event that is half written is finished; nothing else follows.
+    pub fn unsubscribe(&mut self, channel: &str) {
+        self.agenda.push(Effect::Unsubscribe {
+            conn: self.conn,
+            channel: channel.into(),
+        });
+    }
+
+    /// Asks the engine; the answer is a call of [`Session::answered`] with this tag.
+    pub fn ask(&mut self, query: Query, tag: u64) {
+        self.agenda.push(Effect::Ask {
+            conn: self.conn,
+            query,
+            tag,
+        });
+    }
+
+    /// The application, for its verdicts.
+    pub fn access(&mut self) -> &mut dyn Access {
+        self.access
+    }
+
+    /// Makes the session known under its ids, so that signals reach it until it ends.
+    pub fn register(&mut self, identity: Identity) {
+        self.agenda.push(Effect::Register {
+            conn: self.conn,
+            identity,
+        });
+    }
+
+    /// Registered connections of a user.
+    #[must_use]
+    pub fn connections_of(&self, user: &str) -> usize {
+        self.directory.connections_of(user)
+    }
+
+    /// Makes the client a member of a channel until it leaves or the connection ends.
+    pub fn join(&mut self, channel: &str, membership: Membership) {
+        self.agenda.push(Effect::Join {
+            conn: self.conn,
+            channel: channel.into(),
+            membership: Box::new(membership),
+        });
+    }
+
+    /// Ends a membership. It is fine if there is none.
+    pub fn leave(&mut self, channel: &str) {
+        self.agenda.push(Effect::Leave {
+            conn: self.conn,
+            channel: channel.into(),
+        });
+    }
+
+    /// Fills `out` with random bytes fit for secrets.
+    pub fn random(&mut self, out: &mut [u8]) {
+        (self.random)(out);
     }
 
     /// Asks that the answer of a channel be ended. It is fine if it has ended already.
@@ -240,7 +382,7 @@ impl SessionCx<'_> {
     /// The value of `Date` for a response head that is written now.
     #[must_use]
     pub fn date(&self) -> String {
-        imf_fixdate(self.unix_seconds)
+        imf_fixdate(self.unix_time.as_secs())
     }
 
     /// A random duration of `least` to `most`.

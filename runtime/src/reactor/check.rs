@@ -26,10 +26,9 @@ impl<S: Sys> Reactor<S> {
                 }
             }
             // A channel may be forgotten before its last reader notices.
-            let cursor = conn
-                .cursor
-                .filter(|cursor| self.channels.get(cursor.channel).is_some());
-            cursors += usize::from(cursor.is_some());
+            let held = conn.cursors.iter();
+            let held = held.filter(|cursor| self.channels.get(cursor.channel).is_some());
+            cursors += held.count();
         }
         let mut subscribers = 0;
         for (channel, view, slot, subscriber) in self.channels.subscribers() {
@@ -40,13 +39,14 @@ impl<S: Sys> Reactor<S> {
             {
                 return Err(format!("{conn:?} is said to keep up, and cannot"));
             }
-            let cursor = self.conns.get(conn).and_then(|conn| conn.cursor);
-            let agrees = cursor.is_some_and(|cursor| {
-                cursor.channel == channel && cursor.view == view && cursor.slot as usize == slot
+            let agrees = self.conns.get(conn).is_some_and(|conn| {
+                conn.cursors.iter().any(|cursor| {
+                    cursor.channel == channel && cursor.view == view && cursor.slot as usize == slot
+                })
             });
             if !agrees {
                 return Err(format!(
-                    "{conn:?} stands in {channel:?}, but has {cursor:?}"
+                    "{conn:?} stands in {channel:?} and does not know it"
                 ));
             }
         }

@@ -4,13 +4,16 @@ use lmserver_proto::http1::server::{Answering, Connection, Event};
 use lmserver_proto::http1::{Request, Response, imf_fixdate};
 
 use super::{Reactor, contained};
-use crate::channel::Placement;
+use crate::channel::registry::Registry;
+use crate::channel::{Backlog, Cursor, GateState, Pending, Placement, Wanted};
+use crate::conn::cursors::Cursors;
 use crate::conn::front::Front;
 use crate::conn::{Conn, Flags, Role};
-use crate::event::{After, Epoch};
-use crate::ids::ConnId;
-use crate::plugin::service::{Reply, Service, ServiceCx};
-use crate::plugin::transport::{Disconnect, Encoding, Session, SessionCx};
+use crate::event::Epoch;
+use crate::ids::{ChannelId, ConnId};
+use crate::limits::Retention;
+use crate::plugin::service::{Parts, Reply, Service, ServiceCx};
+use crate::plugin::transport::{Disconnect, Session, SessionCx};
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -145,6 +148,10 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         self.metrics.sessions -= 1;
+        self.forget_session(id);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
         let mut front = Front {
             http: Connection::resume(answering),
             waiting_since: self.now,
@@ -168,52 +175,99 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn subscribe(
         &mut self,
         id: ConnId,
-        channel: &str,
-        after: After,
-        encoding: &'static dyn Encoding,
-        may_create: bool,
+        name: &str,
+        wish: &Wanted,
+        create: Option<Retention>,
     ) {
-        self.unsubscribe(id);
+        if let Ok(channel) = self.channels.find(name) {
+            self.unsubscribe_from(id, channel);
+        }
         // Over its limit the server takes no subscriber; while it drains, those of what it holds.
         let is_full = self.clients > self.limits.connections;
         let busy = self.stop.is_draining();
-        let create =
-            (may_create && self.channels.find(channel).is_err()).then(|| draw_epoch(&mut self.sys));
+        let missing = create.filter(|_| self.channels.find(name).is_err());
+        let create = missing.map(|retention| (draw_epoch(&mut self.sys), retention));
         let (placement, cursor) = if is_full {
             (Placement::Busy, None)
         } else {
-            self.channels
-                .place(id, channel, after, encoding, create, busy, self.now)
+            self.channels.place(id, name, wish, create, busy, self.now)
         };
-        match self.conns.get_mut(id) {
-            Some(conn) => conn.cursor = cursor,
-            None => {
-                if let Some(cursor) = cursor {
-                    self.release(&cursor);
-                }
-                return;
-            }
+        match (self.conns.get_mut(id), cursor) {
+            (Some(conn), Some(cursor)) => conn.cursors.push(cursor),
+            (None, Some(cursor)) => return self.release(&cursor),
+            (_, None) => {}
         }
-        if let (Placement::Placed { .. }, Some(conn)) = (&placement, self.conns.get_mut(id)) {
-            conn.flags.set(Flags::PREFACE);
-            conn.flags.clear(Flags::MID_EVENT);
-        }
-        let outcome = self.with_session(id, |session, cx| session.placed(channel, &placement, cx));
-        self.settle_session(id, outcome);
+        self.tell_placed(id, name, &placement, cursor.map(|cursor| cursor.channel));
         self.enqueue(id);
     }
 
-    /// Ends a connection's subscription, if it has one.
+    /// Tells a session where it stands, and moves its cursor behind what it then wrote itself.
+    fn tell_placed(
+        &mut self,
+        id: ConnId,
+        name: &str,
+        placement: &Placement,
+        channel: Option<ChannelId>,
+    ) {
+        let told = self.with_session_and(id, |session, cx, _, channels| {
+            let held = channel.and_then(|channel| channels.get(channel));
+            let mut backlog = match (placement, held) {
+                (Placement::Placed { position, .. }, Some(held)) => {
+                    Backlog::behind(held, position.offset)
+                }
+                _ => Backlog::empty(),
+            };
+            let outcome = session.placed(name, placement, &mut backlog, cx);
+            (outcome, backlog.taken_to())
+        });
+        if let (Some((Ok(()), taken)), Some(channel)) = (&told, channel)
+            && let Some(conn) = self.conns.get_mut(id)
+            && let Some(held) = self.channels.get(channel)
+            && let Some(cursor) = conn.cursors.find_mut(channel)
+        {
+            held.advance(cursor, *taken);
+        }
+        self.settle_session(id, told.map(|(outcome, _)| outcome));
+    }
+
+    /// Ends all subscriptions of a connection.
     pub(super) fn unsubscribe(&mut self, id: ConnId) {
-        if let Some(cursor) = self.conns.get_mut(id).and_then(|conn| conn.cursor.take()) {
+        while let Some(cursor) = self.conns.get_mut(id).and_then(|conn| conn.cursors.pop()) {
             self.release(&cursor);
         }
     }
 
-    fn release(&mut self, cursor: &crate::channel::Cursor) {
+    /// Ends a connection's subscription of a channel, if it has one. An event that is half written
+    /// is finished first.
+    pub(super) fn unsubscribe_from(&mut self, id: ConnId, channel: ChannelId) {
+        self.demote(id);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Some((index, _)) = conn.cursors.find(channel) else {
+            return;
+        };
+        if conn.flags.has(Flags::MID_EVENT) && conn.cursors.turn() == index {
+            if let Some(cursor) = conn.cursors.current_mut() {
+                cursor.gate = GateState::Leaving;
+            }
+            return;
+        }
+        if let Some(cursor) = conn.cursors.remove(index) {
+            self.release(&cursor);
+        }
+    }
+
+    pub(super) fn release(&mut self, cursor: &Cursor) {
         let moved = self.channels.unsubscribe(cursor, self.now);
-        let moved = moved.and_then(|conn| self.conns.get_mut(conn));
-        if let Some(moved) = moved.and_then(|conn| conn.cursor.as_mut()) {
+        let Some((conn, former)) = moved else { return };
+        let Some(conn) = self.conns.get_mut(conn) else {
+            return;
+        };
+        let mut cursors = conn.cursors.as_mut_slice().iter_mut();
+        let moved = cursors
+            .find(|it| it.channel == cursor.channel && it.view == cursor.view && it.slot == former);
+        if let Some(moved) = moved {
             moved.slot = cursor.slot;
         }
     }
@@ -223,8 +277,10 @@ impl<S: Sys> Reactor<S> {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        if let Some(at) = conn.cursor.as_mut().and_then(|it| self.channels.demote(it)) {
-            conn.last_write = conn.last_write.max(at);
+        for cursor in conn.cursors.as_mut_slice() {
+            if let Some(at) = self.channels.demote(cursor) {
+                conn.last_write = conn.last_write.max(at);
+            }
         }
     }
 
@@ -234,12 +290,24 @@ impl<S: Sys> Reactor<S> {
         id: ConnId,
         call: impl FnOnce(&mut dyn Session, &mut SessionCx<'_>) -> R,
     ) -> Option<R> {
+        self.with_session_and(id, |session, cx, _, _| call(session, cx))
+    }
+
+    /// The same, with its cursors and the channels.
+    pub(super) fn with_session_and<R>(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(&mut dyn Session, &mut SessionCx<'_>, &Cursors, &Registry) -> R,
+    ) -> Option<R> {
         self.demote(id);
-        let unix_seconds = self.sys.unix_time().as_secs();
+        let unix_time = self.sys.unix_time();
         let Self {
             sys,
+            service,
+            no_access,
             conns,
             channels,
+            directory,
             limits,
             agenda,
             metrics,
@@ -254,7 +322,7 @@ impl<S: Sys> Reactor<S> {
         let mut random = |out: &mut [u8]| sys.random(out);
         let mut cx = SessionCx {
             now: *now,
-            unix_seconds,
+            unix_time,
             limits,
             unsent,
             answering: Answering::default(),
@@ -262,8 +330,12 @@ impl<S: Sys> Reactor<S> {
             out: conn.outbox.bytes(),
             agenda,
             random: &mut random,
+            access: service.access().unwrap_or(no_access),
+            directory,
         };
-        contained(metrics, || call(session.as_mut(), &mut cx))
+        contained(metrics, || {
+            call(session.as_mut(), &mut cx, &conn.cursors, channels)
+        })
     }
 
     /// Draws the consequence of a session's callback; `None` is a panic.
@@ -297,18 +369,16 @@ impl<S: Sys> Reactor<S> {
         outcome: &super::query::Outcome,
         then: crate::plugin::service::Continuation,
     ) -> Option<Reply> {
-        self.with_service_and(id, |_, cx, channels| then(outcome.answer(channels), cx))
+        self.with_service_and(id, |_, cx, channels| {
+            then(outcome.answer(channels, cx.session.directory), cx)
+        })
     }
 
     /// Calls the service, or one of its continuations, with what it may see and use.
     fn with_service_and<R>(
         &mut self,
         id: ConnId,
-        call: impl FnOnce(
-            &mut dyn Service,
-            &mut ServiceCx<'_>,
-            &crate::channel::registry::Registry,
-        ) -> R,
+        call: impl FnOnce(&mut dyn Service, &mut ServiceCx<'_>, &Registry) -> R,
     ) -> Option<R> {
         let unix_time = self.sys.unix_time();
         let full = self.clients > self.limits.connections;
@@ -318,6 +388,7 @@ impl<S: Sys> Reactor<S> {
             service,
             conns,
             channels,
+            directory,
             routing,
             limits,
             agenda,
@@ -338,16 +409,14 @@ impl<S: Sys> Reactor<S> {
             draining,
             full,
             peer: conn.peer,
-            session: SessionCx {
-                now: *now,
-                unix_seconds: unix_time.as_secs(),
+            session: Parts {
                 limits,
-                unsent: !conn.outbox.is_empty(),
                 answering,
                 conn: id,
                 out: conn.outbox.bytes(),
                 agenda,
                 random: &mut random,
+                directory,
             },
         };
         contained(metrics, || call(service.as_mut(), &mut cx, channels))
@@ -366,11 +435,10 @@ pub(super) fn draw_epoch<S: Sys>(sys: &mut S) -> Epoch {
 }
 
 /// Is something for this client unsent, of its own or of its channel?
-fn has_unsent(conn: &Conn, channels: &crate::channel::registry::Registry) -> bool {
-    let pending = conn.cursor.as_ref().and_then(|cursor| {
-        channels
-            .get(cursor.channel)
-            .map(|channel| channel.pending(cursor))
-    });
-    conn.has_own_bytes() || matches!(pending, Some(crate::channel::Pending::Bytes(_)))
+fn has_unsent(conn: &Conn, channels: &Registry) -> bool {
+    let behind = |cursor: &Cursor| {
+        let channel = channels.get(cursor.channel);
+        channel.is_some_and(|channel| matches!(channel.pending(cursor), Pending::Bytes(_)))
+    };
+    conn.has_own_bytes() || conn.cursors.iter().any(behind)
 }

@@ -3,26 +3,45 @@
 use super::Reactor;
 use super::client::draw_epoch;
 use crate::channel::registry::{Created, PublishOutcome, Registry};
-use crate::channel::{Life, Placement, Published};
+use crate::channel::{History, Life, Placement, Published};
+use crate::directory::{Directory, Notice};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::ChannelId;
 use crate::metrics::Metrics;
-use crate::plugin::service::{Answer, Query, Submission};
+use crate::plugin::query::{Answer, Publish, Query, Range, Submission};
 use crate::run::Run;
 use crate::sys::Sys;
 use crate::time::Moment;
 
 /// An answer before it borrows what it shows.
 pub(super) enum Outcome {
-    Submitted { channel: ChannelId, repeated: bool },
+    Submitted {
+        channel: ChannelId,
+        repeated: bool,
+    },
     Conflict,
     Overloaded,
     Draining,
     Snapshot(ChannelId),
-    Cancelled { running: bool },
+    Cancelled {
+        running: bool,
+    },
     Published(Published),
-    TooLarge { limit: usize },
+    TooLarge {
+        limit: usize,
+    },
+    History {
+        channel: ChannelId,
+        first: u64,
+        count: u64,
+        reverse: bool,
+    },
+    Unrecoverable,
+    Done,
+    Presence(Box<str>),
+    Channels(Vec<(Box<str>, u32)>),
+    Signalled(usize),
     Unknown,
     Expired,
     Metrics(Box<Metrics>),
@@ -30,8 +49,26 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// The answer as the service sees it.
-    pub(super) fn answer<'a>(&'a self, channels: &'a Registry) -> Answer<'a> {
+    pub(super) fn answer<'a>(
+        &'a self,
+        channels: &'a Registry,
+        directory: &'a Directory,
+    ) -> Answer<'a> {
         match self {
+            Self::History {
+                channel,
+                first,
+                count,
+                reverse,
+            } => match channels.get(*channel) {
+                Some(found) => Answer::History(History::new(found, *first, *count, *reverse)),
+                None => Answer::Unknown,
+            },
+            Self::Unrecoverable => Answer::Unrecoverable,
+            Self::Done => Answer::Done,
+            Self::Presence(channel) => Answer::Presence(directory.members(channel)),
+            Self::Channels(list) => Answer::Channels(list),
+            Self::Signalled(count) => Answer::Signalled(*count),
             Self::Submitted { channel, repeated } => match channels.get(*channel) {
                 Some(found) => Answer::Submitted {
                     channel: found.name(),
@@ -70,20 +107,85 @@ impl<S: Sys> Reactor<S> {
                 },
                 Err(absent) => absent,
             },
-            Query::Publish { channel, data } => {
-                let Self {
-                    channels, sys, now, ..
-                } = self;
-                match channels.publish(&channel, || draw_epoch(sys), data, *now) {
-                    PublishOutcome::Published(published) => {
-                        self.metrics.events += 1;
-                        Outcome::Published(published)
-                    }
-                    PublishOutcome::TooLarge { limit } => Outcome::TooLarge { limit },
-                    PublishOutcome::Overloaded => Outcome::Overloaded,
+            Query::Publish(publish) => self.publish(publish),
+            Query::History(range) => self.history(&range),
+            Query::RemoveHistory(channel) => match self.channels.find(&channel) {
+                Ok(id) => {
+                    self.channels.remove_history(id);
+                    Outcome::Done
+                }
+                Err(_) => Outcome::Done,
+            },
+            Query::Presence(channel) => Outcome::Presence(channel),
+            Query::Channels => Outcome::Channels(self.channels.read_channels()),
+            Query::Signal(target, signal) => Outcome::Signalled(self.signal(&target, signal)),
+            Query::Metrics => Outcome::Metrics(Box::new(self.metrics())),
+        }
+    }
+
+    fn publish(&mut self, publish: Publish) -> Outcome {
+        let Publish {
+            channel,
+            data,
+            details,
+            retention,
+            is_fleeting,
+        } = publish;
+        let Self {
+            channels, sys, now, ..
+        } = self;
+        if is_fleeting {
+            let Some(id) = channels.open(&channel, || draw_epoch(sys), retention, *now) else {
+                return Outcome::Overloaded;
+            };
+            let position = channels.get(id).map(crate::channel::Channel::position);
+            self.notify_subscribers(id, &Notice::Fleeting { data, details });
+            return match position {
+                Some(position) => Outcome::Published(Published {
+                    position,
+                    is_kept: false,
+                }),
+                None => Outcome::Overloaded,
+            };
+        }
+        let event = Event::Data(data, details);
+        match channels.publish(&channel, || draw_epoch(sys), retention, &event, *now) {
+            PublishOutcome::Published(published) => {
+                self.metrics.events += 1;
+                Outcome::Published(published)
+            }
+            PublishOutcome::TooLarge { limit } => Outcome::TooLarge { limit },
+            PublishOutcome::Overloaded => Outcome::Overloaded,
+        }
+    }
+
+    fn history(&mut self, range: &Range) -> Outcome {
+        let Self {
+            channels, sys, now, ..
+        } = self;
+        let id = match (channels.find(&range.channel), range.create) {
+            (Ok(id), _) => id,
+            (Err(_), Some(retention)) => {
+                match channels.open(&range.channel, || draw_epoch(sys), retention, *now) {
+                    Some(id) => id,
+                    None => return Outcome::Overloaded,
                 }
             }
-            Query::Metrics => Outcome::Metrics(Box::new(self.metrics())),
+            (Err(_), None) => return Outcome::Unknown,
+        };
+        let Some(channel) = channels.get(id) else {
+            return Outcome::Unknown;
+        };
+        let other_epoch = |epoch: &str| epoch != channel.position().epoch.as_str();
+        if range.epoch.as_deref().is_some_and(other_epoch) {
+            return Outcome::Unrecoverable;
+        }
+        let (first, count) = channel.range(range.since, range.limit, range.reverse);
+        Outcome::History {
+            channel: id,
+            first,
+            count,
+            reverse: range.reverse,
         }
     }
 

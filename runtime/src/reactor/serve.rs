@@ -3,13 +3,13 @@
 use std::io;
 
 use super::{READ_BYTES, Reactor};
-use crate::channel::Life;
 use crate::channel::registry::Registry;
-use crate::conn::write::{self, Flushed};
+use crate::channel::{GateState, Life};
+use crate::conn::write::{Flushed, Pen};
 use crate::conn::{Conn, Flags, Role};
-use crate::ids::ConnId;
+use crate::ids::{ChannelId, ConnId};
 use crate::limits::Limits;
-use crate::plugin::transport::Disconnect;
+use crate::plugin::transport::{Disconnect, Gate};
 use crate::sys::Sys;
 use crate::time::Moment;
 use crate::timers::Owner;
@@ -195,9 +195,10 @@ impl<S: Sys> Reactor<S> {
         self.flush_all(id);
         if let Some(conn) = self.conns.get(id)
             && conn.may_keep_up()
-            && let Some(cursor) = &conn.cursor
         {
-            self.channels.promote(cursor, conn.sock);
+            for cursor in conn.cursors.iter() {
+                self.channels.promote(cursor, conn.sock);
+            }
         }
         self.arm_conn(id);
     }
@@ -207,15 +208,14 @@ impl<S: Sys> Reactor<S> {
             let Some(conn) = self.conns.get_mut(id) else {
                 return;
             };
-            let outcome = write::flush(
-                conn,
-                &self.channels,
-                &mut self.sys,
-                &mut self.buffers.join,
-                &mut self.metrics,
-                self.now,
-            );
-            match outcome {
+            let mut pen = Pen {
+                channels: &self.channels,
+                sys: &mut self.sys,
+                scratch: &mut self.buffers.join,
+                metrics: &mut self.metrics,
+                now: self.now,
+            };
+            match pen.flush(conn) {
                 Flushed::All if conn.flags.has(Flags::CLOSING) => return self.linger(id),
                 Flushed::All => {
                     self.drive_front(id);
@@ -231,9 +231,10 @@ impl<S: Sys> Reactor<S> {
                     }
                 }
                 Flushed::Blocked => return,
-                Flushed::Ended => self.tell_ended(id),
-                Flushed::Lagged => self.tell_lagged(id),
-                Flushed::WantsPreface => self.ask_preface(id),
+                Flushed::Ended(channel) => self.tell_ended(id, channel),
+                Flushed::Lagged(channel) => self.tell_lagged(id, channel),
+                Flushed::Gated(channel) => self.ask_gate(id, channel),
+                Flushed::Left => self.drop_leaving(id),
                 Flushed::Failed(error) => return self.write_failed(id, &error),
             }
             self.run_agenda();
@@ -259,51 +260,86 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn tell_ended(&mut self, id: ConnId) {
-        let name = self.channel_name(id);
-        self.unsubscribe(id);
+    fn tell_ended(&mut self, id: ConnId, channel: ChannelId) {
+        let name = self.channel_name(channel);
+        self.unsubscribe_from(id, channel);
         let outcome = self.with_session(id, |session, cx| session.ended(&name, cx));
         self.settle_session(id, outcome);
+        self.go_on_closing(id);
     }
 
-    fn ask_preface(&mut self, id: ConnId) {
-        let name = self.channel_name(id);
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.flags.clear(Flags::PREFACE);
+    /// The event of a cursor whose subscription has ended is written.
+    fn drop_leaving(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let turn = conn.cursors.turn();
+        if let Some(cursor) = conn.cursors.remove(turn) {
+            self.release(&cursor);
         }
-        if self
-            .with_session(id, |session, cx| session.preface(&name, cx))
-            .is_none()
-        {
-            self.close(id);
+    }
+
+    /// Asks the session about the next event of a gated cursor.
+    fn ask_gate(&mut self, id: ConnId, channel: ChannelId) {
+        let verdict = self.with_session_and(id, |session, cx, conn, channels| {
+            let (_, cursor) = conn.find(channel)?;
+            let channel = channels.get(channel)?;
+            let entry = channel.next_entry(cursor)?;
+            Some(session.gate(channel.name(), &entry, cx))
+        });
+        let Some(Some(gate)) = verdict else {
+            debug_assert!(verdict.is_none(), "a gated cursor has an event before it");
+            return self.close(id);
+        };
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let (Some(channel), Some(cursor)) =
+            (self.channels.get(channel), conn.cursors.find_mut(channel))
+        else {
+            return;
+        };
+        let end = channel.batch_end(cursor, 0);
+        match gate {
+            Gate::Open => cursor.gate = GateState::Open,
+            Gate::Pass => {
+                cursor.gate = GateState::Passing;
+                cursor.end = end;
+            }
+            Gate::Skip => cursor.at = end,
+            Gate::Replaced => {
+                cursor.at = end;
+                cursor.gate = GateState::Open;
+            }
         }
     }
 
     /// Moves a cursor that has fallen off to the oldest event kept.
-    fn tell_lagged(&mut self, id: ConnId) {
-        let name = self.channel_name(id);
+    fn tell_lagged(&mut self, id: ConnId, channel: ChannelId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
         // The rest of the event is gone: nothing true can follow its beginning.
-        let cut = conn.flags.has(Flags::MID_EVENT);
-        let Some(cursor) = &mut conn.cursor else {
-            return;
-        };
-        let Some(channel) = self.channels.get(cursor.channel).filter(|_| !cut) else {
+        let cut = conn.flags.has(Flags::MID_EVENT)
+            && conn
+                .cursors
+                .current()
+                .is_some_and(|it| it.channel == channel);
+        let held = self.channels.get(channel).filter(|_| !cut);
+        let (Some(held), Some(cursor)) = (held, conn.cursors.find_mut(channel)) else {
             self.metrics.slow_disconnects += 1;
             return self.close(id);
         };
-        debug_assert!(channel.life() == Life::Open, "only open channels forget");
-        let (oldest, at) = channel.oldest(cursor.view);
+        debug_assert!(held.life() == Life::Open, "only open channels forget");
+        let (oldest, at) = held.oldest(cursor.view);
         cursor.at = at;
+        let name = self.channel_name(channel);
         let outcome = self.with_session(id, |session, cx| session.lagged(&name, oldest, cx));
         self.settle_session(id, outcome);
     }
 
-    fn channel_name(&self, id: ConnId) -> Box<str> {
-        let cursor = self.conns.get(id).and_then(|conn| conn.cursor.as_ref());
-        let channel = cursor.and_then(|cursor| self.channels.get(cursor.channel));
+    fn channel_name(&self, channel: ChannelId) -> Box<str> {
+        let channel = self.channels.get(channel);
         channel.map_or_else(Box::default, |channel| channel.name().into())
     }
 
@@ -338,6 +374,7 @@ impl<S: Sys> Reactor<S> {
     /// All is written: closes the sending side and waits a little for the peer to do the same.
     fn linger(&mut self, id: ConnId) {
         self.unsubscribe(id);
+        self.forget_session(id);
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
@@ -434,10 +471,8 @@ fn deadline(conn: &Conn, channels: &Registry, limits: &Limits) -> Option<Moment>
         Role::Front(front) => Some(front.deadline(limits)),
         Role::Session(_) if conn.flags.has(Flags::CLOSING) => None,
         Role::Session(session) => {
-            let delivered = conn
-                .cursor
-                .as_ref()
-                .and_then(|it| channels.last_delivery(it));
+            let deliveries = conn.cursors.iter();
+            let delivered = deliveries.filter_map(|it| channels.last_delivery(it)).max();
             session.deadline(conn.last_write.max(delivered.unwrap_or_default()))
         }
         Role::Trailing(trailing) => Some(trailing.until),

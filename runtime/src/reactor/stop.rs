@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use super::Reactor;
-use crate::conn::{Flags, Role};
+use crate::channel::Channel;
+use crate::conn::{Conn, Flags, Role};
 use crate::event::{ErrorCode, Event, Failure};
 use crate::ids::{ConnId, RunId};
 use crate::plugin::transport::Disconnect;
@@ -80,12 +81,27 @@ impl<S: Sys> Reactor<S> {
 
     /// Is a finished answer still on its way to somebody?
     fn has_readers_of_finished(&self) -> bool {
-        self.conns.iter().any(|(_, conn)| {
-            let cursor = conn.cursor.as_ref();
-            cursor
-                .and_then(|cursor| self.channels.get(cursor.channel))
-                .is_some_and(crate::channel::Channel::is_finished)
+        self.conns.iter().any(|(_, conn)| self.reads_finished(conn))
+    }
+
+    fn reads_finished(&self, conn: &Conn) -> bool {
+        conn.cursors.iter().any(|cursor| {
+            let channel = self.channels.get(cursor.channel);
+            channel.is_some_and(Channel::is_finished)
         })
+    }
+
+    /// A session has had the end of an answer. While the server closes, that was what it waited
+    /// for.
+    pub(super) fn go_on_closing(&mut self, id: ConnId) {
+        if matches!(self.stop, Stop::Closing { .. })
+            && let Some(conn) = self.conns.get(id)
+            && matches!(conn.role, Role::Session(_))
+            && !conn.flags.has(Flags::CLOSING)
+            && !self.reads_finished(conn)
+        {
+            self.disconnect(id, &Disconnect::Shutdown);
+        }
     }
 
     fn begin_closing(&mut self) {
@@ -102,14 +118,10 @@ impl<S: Sys> Reactor<S> {
         }
         let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
         for id in ids {
+            let reads_finished = self.conns.get(id).is_some_and(|it| self.reads_finished(it));
             let Some(conn) = self.conns.get_mut(id) else {
                 continue;
             };
-            let reads_finished = conn
-                .cursor
-                .as_ref()
-                .and_then(|cursor| self.channels.get(cursor.channel))
-                .is_some_and(crate::channel::Channel::is_finished);
             match conn.role {
                 // It still gets its terminal event, and ends by itself.
                 Role::Session(_) if reads_finished => {}

@@ -86,6 +86,10 @@ mod tests {
             offset: 17,
             kind: Kind::Chunk,
             json,
+            details: None,
+            previous: None,
+            is_kept: true,
+            number: 1,
         };
         let mut plain = Vec::new();
         PLAIN.encode(&entry, &mut plain);

@@ -24,7 +24,9 @@ mod session;
 
 use lmserver_proto::http1::{Response, Version};
 use lmserver_runtime::event::write_json_string;
-use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx, Transport};
+use lmserver_runtime::plugin::transport::{
+    Admission, Encoding, Lost, Opening, Session, SessionCx, Subscription, Transport,
+};
 
 pub use encoding::{CHUNKED, Chunked, PLAIN, Plain};
 use session::Subscriber;
@@ -51,11 +53,19 @@ impl Transport for Sse {
             return Err(refusal);
         }
         let version = cx.answering.version;
-        let may_create = opening.may_create;
-        match version {
-            Version::Http11 => cx.subscribe(opening.channel, opening.after, &CHUNKED, may_create),
-            Version::Http10 => cx.subscribe(opening.channel, opening.after, &PLAIN, may_create),
-        }
+        let encoding: &'static dyn Encoding = match version {
+            Version::Http11 => &CHUNKED,
+            Version::Http10 => &PLAIN,
+        };
+        cx.subscribe(Subscription {
+            channel: opening.channel,
+            after: opening.after,
+            encoding,
+            create: opening.create,
+            // `retry:` stands before the first event.
+            gated: true,
+            lost: Lost::Oldest,
+        });
         Ok(Box::new(Subscriber::new(opening.fields, cx)))
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use lmserver_proto::http1::server::Answering;
 use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
 use lmserver_proto::sse::encode;
-use lmserver_runtime::channel::{Placement, ResetReason};
+use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{ErrorCode, Event, Failure, Position, write_json_string};
-use lmserver_runtime::plugin::transport::{Disconnect, Session, SessionCx};
+use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Session, SessionCx};
 use lmserver_runtime::time::Moment;
 
 use crate::encoding::in_chunk;
@@ -155,6 +155,7 @@ impl Session for Subscriber {
         &mut self,
         channel: &str,
         placement: &Placement,
+        _backlog: &mut Backlog<'_>,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
         match placement {
@@ -198,11 +199,12 @@ impl Session for Subscriber {
         Ok(())
     }
 
-    fn preface(&mut self, _channel: &str, cx: &mut SessionCx<'_>) {
+    fn gate(&mut self, _channel: &str, _entry: &Entry<'_>, cx: &mut SessionCx<'_>) -> Gate {
         if matches!(self.state, State::Waiting) {
             self.state = State::Flowing;
             self.say(cx, |out| encode::retry(RETRY, out));
         }
+        Gate::Open
     }
 
     fn ended(&mut self, _channel: &str, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use lmserver_proto::http1::server::{Answering, Connection, Event};
 use lmserver_proto::http1::{Limits, Request, Response, Version};
-use lmserver_runtime::channel::{Placement, ResetReason};
-use lmserver_runtime::event::{After, Epoch, Position};
+use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
+use lmserver_runtime::event::{After, Epoch, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
-    Admission, Disconnect, Opening, Session, Transport as _,
+    Admission, Disconnect, Entry, Gate, Opening, Session, Transport as _,
 };
 use lmserver_runtime::time::Moment;
 use lmserver_sse::Sse;
@@ -48,7 +48,8 @@ fn try_open(stage: &mut Stage, admission: Admission) -> Result<Box<dyn Session>,
         after: After::Beginning,
         admission,
         may_cancel: false,
-        may_create: false,
+        create: None,
+        body: b"",
         fields: vec![("Vary".into(), "Origin".into())],
     };
     Sse.open(opening, &mut stage.cx())
@@ -69,6 +70,21 @@ fn position(offset: u64) -> Position {
     Position {
         epoch: Epoch::from_random([0; 6]),
         offset,
+    }
+}
+
+/// The first event of the channel.
+fn first() -> Entry<'static> {
+    Entry {
+        channel: CHANNEL,
+        epoch: position(1).epoch,
+        offset: 1,
+        kind: Kind::Start,
+        json: b"{}",
+        details: None,
+        previous: None,
+        is_kept: true,
+        number: 1,
     }
 }
 
@@ -135,11 +151,17 @@ fn the_head_goes_out_at_once_and_retry_just_before_the_first_event() {
                 channel: CHANNEL.into(),
                 after: After::Beginning,
                 encoding,
-                may_create: false,
+                create: None,
+                gated: true,
             }]
         );
         assert_eq!(
-            session.placed(CHANNEL, &placed(None), &mut stage.cx()),
+            session.placed(
+                CHANNEL,
+                &placed(None),
+                &mut Backlog::empty(),
+                &mut stage.cx()
+            ),
             Ok(())
         );
         let (head, body) = split(&stage.take_out(), version);
@@ -153,9 +175,9 @@ fn the_head_goes_out_at_once_and_retry_just_before_the_first_event() {
             assert!(head.contains(line), "{line} in {head}");
         }
         assert_eq!(body, "");
-        session.preface(CHANNEL, &mut stage.cx());
+        assert_eq!(session.gate(CHANNEL, &first(), &mut stage.cx()), Gate::Open);
         assert_eq!(plain(&stage.take_out(), version), "retry: 1000\n");
-        session.preface(CHANNEL, &mut stage.cx());
+        assert_eq!(session.gate(CHANNEL, &first(), &mut stage.cx()), Gate::Open);
         assert_eq!(stage.take_out(), b"", "once a response");
     }
 }
@@ -170,14 +192,17 @@ fn a_reset_is_the_first_event_and_carries_the_retry() {
         let mut stage = stage(Version::Http11, false);
         let mut session = open(&mut stage);
         let placement = placed(Some(reason));
-        assert_eq!(session.placed(CHANNEL, &placement, &mut stage.cx()), Ok(()));
+        assert_eq!(
+            session.placed(CHANNEL, &placement, &mut Backlog::empty(), &mut stage.cx()),
+            Ok(())
+        );
         let (_, body) = split(&stage.take_out(), Version::Http11);
         let id = position(0);
         let want = format!(
             "retry: 1000\nid: {id}\ndata: {{\"type\":\"reset\",\"message\":\"\",\"reason\":\"{reason}\"}}\n\n"
         );
         assert_eq!(body, want);
-        session.preface(CHANNEL, &mut stage.cx());
+        assert_eq!(session.gate(CHANNEL, &first(), &mut stage.cx()), Gate::Open);
         assert_eq!(stage.take_out(), b"");
     }
 }
@@ -192,7 +217,10 @@ fn what_cannot_be_streamed_is_answered_as_a_whole() {
         let mut stage = stage(Version::Http11, false);
         let mut session = open(&mut stage);
         stage.take_wishes();
-        assert_eq!(session.placed(CHANNEL, &placement, &mut stage.cx()), Ok(()));
+        assert_eq!(
+            session.placed(CHANNEL, &placement, &mut Backlog::empty(), &mut stage.cx()),
+            Ok(())
+        );
         assert_eq!(stage.take_out(), b"");
         let [
             Wish::HandBack {
@@ -229,7 +257,12 @@ fn a_lost_answer_is_told_as_an_event_and_a_full_server_as_a_wait() {
         let mut gone = stage(version, false);
         let mut session = open(&mut gone);
         assert_eq!(
-            session.placed(CHANNEL, &Placement::Gone, &mut gone.cx()),
+            session.placed(
+                CHANNEL,
+                &Placement::Gone,
+                &mut Backlog::empty(),
+                &mut gone.cx()
+            ),
             Ok(())
         );
         let (head, body) = split(&gone.take_out(), version);
@@ -247,7 +280,12 @@ fn a_lost_answer_is_told_as_an_event_and_a_full_server_as_a_wait() {
         let mut busy = stage(version, false);
         let mut session = open(&mut busy);
         assert_eq!(
-            session.placed(CHANNEL, &Placement::Busy, &mut busy.cx()),
+            session.placed(
+                CHANNEL,
+                &Placement::Busy,
+                &mut Backlog::empty(),
+                &mut busy.cx()
+            ),
             Ok(())
         );
         let (head, body) = split(&busy.take_out(), version);
@@ -273,7 +311,10 @@ fn head_is_answered_by_the_head_alone() {
     for placement in [placed(None), Placement::Gone, Placement::Busy] {
         let mut stage = stage(Version::Http11, true);
         let mut session = open(&mut stage);
-        assert_eq!(session.placed(CHANNEL, &placement, &mut stage.cx()), Ok(()));
+        assert_eq!(
+            session.placed(CHANNEL, &placement, &mut Backlog::empty(), &mut stage.cx()),
+            Ok(())
+        );
         let (_, body) = split(&stage.take_out(), Version::Http11);
         assert_eq!(body, "", "{placement:?}");
     }
@@ -309,7 +350,12 @@ fn a_heartbeat_comes_after_silence_and_never_to_a_reader_that_is_behind() {
     let mut stage = stage(Version::Http11, false);
     let mut session = open(&mut stage);
     assert_eq!(
-        session.placed(CHANNEL, &placed(None), &mut stage.cx()),
+        session.placed(
+            CHANNEL,
+            &placed(None),
+            &mut Backlog::empty(),
+            &mut stage.cx()
+        ),
         Ok(())
     );
     stage.take_out();
@@ -334,10 +380,15 @@ fn the_end_gives_the_connection_back_with_what_came_meanwhile() {
     let mut stage = stage(Version::Http11, false);
     let mut session = open(&mut stage);
     assert_eq!(
-        session.placed(CHANNEL, &placed(None), &mut stage.cx()),
+        session.placed(
+            CHANNEL,
+            &placed(None),
+            &mut Backlog::empty(),
+            &mut stage.cx()
+        ),
         Ok(())
     );
-    session.preface(CHANNEL, &mut stage.cx());
+    assert_eq!(session.gate(CHANNEL, &first(), &mut stage.cx()), Gate::Open);
     assert_eq!(session.receive(b"GET / HT", &mut stage.cx()), Ok(()));
     assert_eq!(session.receive(b"TP/1.1\r\n", &mut stage.cx()), Ok(()));
     stage.take_out();
@@ -368,7 +419,12 @@ fn a_stop_ends_the_body_and_a_slow_reader_is_cut() {
         let mut stage = stage(Version::Http11, false);
         let mut session = open(&mut stage);
         assert_eq!(
-            session.placed(CHANNEL, &placed(None), &mut stage.cx()),
+            session.placed(
+                CHANNEL,
+                &placed(None),
+                &mut Backlog::empty(),
+                &mut stage.cx()
+            ),
             Ok(())
         );
         stage.take_out();

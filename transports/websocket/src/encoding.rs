@@ -88,6 +88,10 @@ mod tests {
             offset: 7,
             kind,
             json: &json,
+            details: None,
+            previous: None,
+            is_kept: true,
+            number: 1,
         };
         let mut out = Vec::new();
         ENCODING.encode(&entry, &mut out);

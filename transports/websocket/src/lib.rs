@@ -45,7 +45,9 @@ mod session;
 use lmserver_proto::http1::Response;
 use lmserver_proto::ws::handshake::{self, Refusal};
 use lmserver_runtime::event::write_json_string;
-use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx, Transport};
+use lmserver_runtime::plugin::transport::{
+    Admission, Lost, Opening, Session, SessionCx, Subscription, Transport,
+};
 
 pub use self::encoding::{ENCODING, Text};
 use self::session::Subscriber;
@@ -71,12 +73,14 @@ impl Transport for WebSocket {
         let mut subscriber = Subscriber::new(cancels, cx.now);
         match &opening.admission {
             Admission::Granted => {
-                cx.subscribe(
-                    opening.channel,
-                    opening.after,
-                    &ENCODING,
-                    opening.may_create,
-                );
+                cx.subscribe(Subscription {
+                    channel: opening.channel,
+                    after: opening.after,
+                    encoding: &ENCODING,
+                    create: opening.create,
+                    gated: false,
+                    lost: Lost::Oldest,
+                });
             }
             Admission::Unauthorized(reason) => subscriber.close(UNAUTHORIZED, reason, cx),
             Admission::Forbidden(reason) => subscriber.close(FORBIDDEN, reason, cx),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use lmserver_proto::ws::frame::{self, Opcode};
 use lmserver_proto::ws::{self, Connection, Event, Limits, Role, close};
-use lmserver_runtime::channel::Placement;
+use lmserver_runtime::channel::{Backlog, Placement};
 use lmserver_runtime::event::{self, Position};
 use lmserver_runtime::plugin::transport::{Disconnect, Session, SessionCx};
 use lmserver_runtime::time::Moment;
@@ -144,6 +144,7 @@ impl Session for Subscriber {
         &mut self,
         _channel: &str,
         placement: &Placement,
+        _backlog: &mut Backlog<'_>,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
         match placement {

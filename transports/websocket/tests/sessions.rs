@@ -12,7 +12,7 @@ use std::time::Duration;
 use lmserver_proto::http1::{self, Request, Response, server};
 use lmserver_proto::ws::frame::{self, Opcode};
 use lmserver_proto::ws::{self, Connection, Role};
-use lmserver_runtime::channel::{Placement, ResetReason};
+use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{After, Epoch, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
@@ -50,7 +50,8 @@ fn try_open(
         after: After::Beginning,
         admission,
         may_cancel,
-        may_create: false,
+        create: None,
+        body: b"",
         fields: vec![("X-Channel-Id".into(), CHANNEL.into())],
     };
     WebSocket.open(opening, &mut stage.cx())
@@ -89,7 +90,8 @@ fn subscribed(stage: &mut Stage, may_cancel: bool) -> Box<dyn Session> {
         channel: CHANNEL.into(),
         after: After::Beginning,
         encoding: "ws/text",
-        may_create: false,
+        create: None,
+        gated: false,
     };
     assert_eq!(stage.take_wishes(), [wish]);
     let placement = Placement::Placed {
@@ -97,7 +99,10 @@ fn subscribed(stage: &mut Stage, may_cancel: bool) -> Box<dyn Session> {
         reset: None,
         behind: false,
     };
-    assert_eq!(session.placed(CHANNEL, &placement, &mut stage.cx()), Ok(()));
+    assert_eq!(
+        session.placed(CHANNEL, &placement, &mut Backlog::empty(), &mut stage.cx()),
+        Ok(())
+    );
     assert_eq!(stage.take_out(), b"");
     session
 }
@@ -256,7 +261,10 @@ fn every_placement_has_its_answer() {
     ] {
         let mut stage = Stage::default();
         let (mut session, _) = open(&mut stage, Admission::Granted, true);
-        assert_eq!(session.placed(CHANNEL, &placement, &mut stage.cx()), Ok(()));
+        assert_eq!(
+            session.placed(CHANNEL, &placement, &mut Backlog::empty(), &mut stage.cx()),
+            Ok(())
+        );
         assert_eq!(frames(&stage.take_out()), want, "{placement:?}");
     }
 }
@@ -482,6 +490,10 @@ fn encode(kind: Kind, json: &str) -> Vec<u8> {
         offset: 12,
         kind,
         json: json.as_bytes(),
+        details: None,
+        previous: None,
+        is_kept: true,
+        number: 1,
     };
     lmserver_websocket::ENCODING.encode(&entry, &mut out);
     out.split_off(b"log so far".len())

@@ -2,7 +2,7 @@
 
 use super::reference::{ENCODINGS, Known, Reference};
 use super::{Client, World};
-use crate::channel::{Cursor, LAG_BYTES, Pending, Placement};
+use crate::channel::{Cursor, LAG_BYTES, Lost, Pending, Placement, Wanted};
 use crate::event::{After, Position};
 use crate::ids::ConnId;
 
@@ -11,7 +11,8 @@ impl World {
         let own = self.held(name).map(|it| (it.epoch, it.newest()));
         let other = self.epoch();
         let (epoch, newest) = own.unwrap_or((other, 3));
-        match self.random.below(8) {
+        match self.random.below(9) {
+            8 => After::Offset(self.random.below(newest + 3)),
             0 => After::Now,
             1 => After::Gone,
             2 => After::Unreadable,
@@ -60,15 +61,16 @@ impl World {
         let epoch = self.epoch();
         let may_create = (self.is_open(name) && self.random.once_in(2)).then_some(epoch);
         let before = self.registry.total_bytes();
-        let (placement, cursor) = self.registry.place(
-            conn,
-            &self.names[name].0,
+        let wanted = Wanted {
             after,
-            ENCODINGS[encoding],
-            may_create,
-            busy,
-            self.now,
-        );
+            encoding: ENCODINGS[encoding],
+            gated: false,
+            lost: Lost::Oldest,
+        };
+        let create = may_create.map(|epoch| (epoch, self.limits.retention()));
+        let (placement, cursor) =
+            self.registry
+                .place(conn, &self.names[name].0, &wanted, create, busy, self.now);
         let was_held = self.held(name).is_some();
         self.reconcile(before > self.limits.max_total_bytes);
         let want = match &self.names[name].1 {
@@ -90,7 +92,7 @@ impl World {
             }
             known => match (after, known) {
                 (After::Gone, _) => placement.clone(),
-                (After::Position(_) | After::Unreadable, _) => Placement::Gone,
+                (After::Position(_) | After::Offset(_) | After::Unreadable, _) => Placement::Gone,
                 (_, Known::Forgotten { .. }) => Placement::Expired,
                 _ => Placement::Unknown,
             },
@@ -285,7 +287,7 @@ impl World {
             return;
         };
         self.clients[client].partial.clear();
-        if let Some(moved) = self.registry.unsubscribe(&cursor, self.now) {
+        if let Some((moved, _)) = self.registry.unsubscribe(&cursor, self.now) {
             let mut attached = self
                 .clients
                 .iter_mut()
@@ -293,14 +295,11 @@ impl World {
             attached.find(|it| it.0 == moved).unwrap().1.slot = cursor.slot;
         }
         let name = self.clients[client].name;
-        let Some(channel) = self.registry.get(cursor.channel) else {
-            let reference = self.held(name).unwrap();
-            assert!(reference.open && reference.events.is_empty() && self.readers(name) == 0);
-            self.names[name].1 = Known::Never;
-            return;
-        };
-        let life = channel.life();
-        let unread = self.unread_after(life).filter(|_| self.readers(name) == 0);
+        let channel = self.registry.get(cursor.channel).unwrap();
+        let (life, is_void) = (channel.life(), channel.position().offset == 0);
+        let unread = self
+            .unread_after(life, is_void)
+            .filter(|_| self.readers(name) == 0);
         self.held_mut(name).unwrap().unread_until = unread;
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Reference {
     pub(super) key: Option<(u8, u8)>,
     /// When it is forgotten or abandoned because nobody reads it.
     pub(super) unread_until: Option<Moment>,
+    /// When the newest publication came.
+    pub(super) published_at: Moment,
 }
 
 /// What is known of a name.
@@ -93,6 +95,7 @@ impl Reference {
             finish_rank: 0,
             key,
             unread_until: None,
+            published_at: Moment(0),
         }
     }
 
@@ -116,6 +119,10 @@ impl Reference {
             offset,
             kind: *kind,
             json,
+            details: None,
+            previous: None,
+            is_kept: true,
+            number: 1,
         };
         ENCODINGS[encoding].encode(&entry, &mut out);
         out
@@ -142,6 +149,12 @@ impl Reference {
             (true, After::Now) => Placement::Finished(all),
             (false, After::Now) => placed(newest, None),
             (_, After::Gone | After::Unreadable) => placed(first, Some(ResetReason::OtherEpoch)),
+            (finished, After::Offset(offset)) => match finished {
+                _ if offset > newest => placed(first, Some(ResetReason::Ahead)),
+                _ if offset < first => placed(first, Some(ResetReason::Trimmed)),
+                true if offset == newest => Placement::Finished(all),
+                _ => placed(offset, None),
+            },
             (finished, After::Position(cursor)) => {
                 if cursor.epoch != self.epoch {
                     placed(first, Some(ResetReason::OtherEpoch))
@@ -168,7 +181,7 @@ pub(super) fn event(random: &mut Random, open: bool, big: bool) -> Event {
             1 + random.index(40)
         };
         let digit = b'1' + u8::try_from(random.below(9)).unwrap();
-        return Event::Data(vec![digit; len].into());
+        return Event::Data(vec![digit; len].into(), None);
     }
     let text = random.pick(&[
         "Hel",

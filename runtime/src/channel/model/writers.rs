@@ -2,7 +2,7 @@
 
 use super::World;
 use super::reference::{self, Known, Reference};
-use crate::channel::registry::{Created, PublishOutcome, Room};
+use crate::channel::registry::{Created, PublishOutcome, Room, VOID_TTL};
 use crate::channel::{Idempotency, Life};
 use crate::event::{Event, Kind, Position};
 use crate::ids::ChannelId;
@@ -36,7 +36,7 @@ impl World {
             (Created::New(id), None) => {
                 assert!(!was_held, "a name is given once");
                 let mut reference = Reference::new(id, epoch, false, key);
-                reference.unread_until = self.unread_after(Life::Running);
+                reference.unread_until = self.unread_after(Life::Running, false);
                 self.names[name].1 = Known::Held(reference);
             }
             (created, earlier) => panic!("{created:?} with {earlier:?}"),
@@ -47,8 +47,10 @@ impl World {
         u8::try_from(self.random.below(bound)).unwrap()
     }
 
-    pub(super) fn unread_after(&self, life: Life) -> Option<Moment> {
+    /// `is_void`: an open channel to which nobody ever published.
+    pub(super) fn unread_after(&self, life: Life, is_void: bool) -> Option<Moment> {
         match life {
+            Life::Open if is_void => Some(self.now + self.limits.history_ttl.min(VOID_TTL)),
             Life::Open => Some(self.now + self.limits.history_ttl),
             Life::Running => self
                 .limits
@@ -155,16 +157,16 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, name: usize, event: Event) {
-        let Event::Data(data) = &event else {
+        let Event::Data(data, _) = &event else {
             panic!("not a publication")
         };
-        let data = data.clone();
         let len = data.len();
+        let retention = self.limits.retention();
         let epoch = self.epoch();
         let before = self.registry.total_bytes();
-        let outcome = self
-            .registry
-            .publish(&self.names[name].0, || epoch, data, self.now);
+        let outcome =
+            self.registry
+                .publish(&self.names[name].0, || epoch, retention, &event, self.now);
         let created = self.held(name).is_none();
         self.reconcile(before > self.limits.max_total_bytes);
         let position = match outcome {
@@ -178,10 +180,12 @@ impl World {
         }
         self.undelivered = true;
         let unread = self
-            .unread_after(Life::Open)
+            .unread_after(Life::Open, false)
             .filter(|_| self.readers(name) == 0);
+        let now = self.now;
         let reference = self.held_mut(name).unwrap();
         reference.push(&event);
+        reference.published_at = now;
         reference.unread_until = unread;
         assert_eq!(
             position,

@@ -1,6 +1,6 @@
 //! Forgetting: what has had its time, and what must make room.
 
-use super::{HARD_TOTAL_SHARE, Registry, UNREAD_VIEW_TTL};
+use super::{HARD_TOTAL_SHARE, Registry, UNREAD_VIEW_TTL, VOID_TTL};
 use crate::channel::Life;
 use crate::ids::ChannelId;
 use crate::time::Moment;
@@ -29,6 +29,12 @@ impl Registry {
                 abandoned.push(id);
             }
         }
+        while let Some((at, id)) = self.histories.first().copied()
+            && at <= now
+        {
+            self.histories.pop_first();
+            self.expire_history(id, now);
+        }
         while let Some((at, id)) = self.stale_views.front().copied()
             && at <= now
         {
@@ -49,7 +55,8 @@ impl Registry {
             .map(|since| since + self.limits.tombstone_ttl);
         let unread = self.unread.first().map(|(at, _)| *at);
         let stale = self.stale_views.front().map(|(at, _)| *at);
-        [finished, tombstone, unread, stale]
+        let history = self.histories.first().map(|(at, _)| *at);
+        [finished, tombstone, unread, stale, history]
             .into_iter()
             .flatten()
             .min()
@@ -63,6 +70,9 @@ impl Registry {
         self.names.remove(&channel.name);
         if let Some(at) = channel.expires {
             self.unread.remove(&(at, id));
+        }
+        if let Some(at) = channel.history_due {
+            self.histories.remove(&(at, id));
         }
         if let Some(key) = channel.idempotency {
             self.idempotency.remove(&key);
@@ -104,7 +114,10 @@ impl Registry {
             return;
         };
         let ttl = match channel.life {
-            Life::Open => Some(self.limits.history_ttl),
+            Life::Open if channel.log.last_offset() == 0 => {
+                Some(channel.retention.position_ttl.min(VOID_TTL))
+            }
+            Life::Open => Some(channel.retention.position_ttl),
             Life::Running => self.limits.cancel_when_abandoned,
             Life::Finished => None,
         };
@@ -119,6 +132,33 @@ impl Registry {
         }
         if let Some(at) = expires {
             self.unread.insert((at, id));
+        }
+    }
+
+    /// Notes when the history of an open channel may be too old.
+    pub(super) fn queue_history(&mut self, id: ChannelId, now: Moment) {
+        if let Some(channel) = self.channels.get_mut(id)
+            && channel.history_due.is_none()
+            && channel.is_kept()
+        {
+            let at = now + channel.retention.ttl;
+            channel.history_due = Some(at);
+            self.histories.insert((at, id));
+        }
+    }
+
+    /// The history of an open channel may be too old: it is, or it is looked at again later.
+    fn expire_history(&mut self, id: ChannelId, now: Moment) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        let at = channel.published_at + channel.retention.ttl;
+        channel.history_due = None;
+        if at <= now {
+            self.remove_history(id);
+        } else {
+            channel.history_due = Some(at);
+            self.histories.insert((at, id));
         }
     }
 

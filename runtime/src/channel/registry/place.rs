@@ -1,23 +1,22 @@
 //! Subscribing: where a client's cursor leads in a channel, or what it is told instead.
 
 use super::{Registry, UNREAD_VIEW_TTL};
-use crate::channel::{Channel, Cursor, Life, Placement, ResetReason};
-use crate::encoding::Encoding;
+use crate::channel::{Channel, Cursor, GateState, Life, Lost, Placement, ResetReason, Wanted};
 use crate::event::{After, Epoch, Position};
 use crate::ids::ConnId;
+use crate::limits::Retention;
 use crate::sys::SockId;
 use crate::time::Moment;
 
 impl Registry {
-    /// Places a subscriber. `busy`: the server takes nobody new.
-    #[expect(clippy::too_many_arguments, reason = "a wish has this many parts")]
+    /// Places a subscriber. `create`: what a missing channel is made with. `busy`: the server
+    /// takes nobody new.
     pub(crate) fn place(
         &mut self,
         conn: ConnId,
         name: &str,
-        after: After,
-        encoding: &'static dyn Encoding,
-        may_create: Option<Epoch>,
+        wish: &Wanted,
+        create: Option<(Epoch, Retention)>,
         busy: bool,
         now: Moment,
     ) -> (Placement, Option<Cursor>) {
@@ -26,26 +25,32 @@ impl Registry {
             self.make_room(now);
         }
         let found = self.names.get(name).copied();
-        let id = match (found, may_create) {
+        let id = match (found, create) {
             (Some(id), _) => id,
             (None, _) if busy => return (Placement::Busy, None),
-            (None, Some(epoch)) if self.make_room(now) => self.insert(name, epoch, Life::Open, now),
+            (None, Some((epoch, retention))) if self.make_room(now) => {
+                self.insert(name, epoch, Life::Open, retention, now)
+            }
             (None, Some(_)) => return (Placement::Busy, None),
-            (None, None) => return (self.absent(name, after), None),
+            (None, None) => return (self.absent(name, wish.after), None),
         };
         let Some(channel) = self.channels.get(id) else {
             return (Placement::Unknown, None);
         };
         let newest = channel.position();
-        let (offset, reset) = match locate(channel, after, found.is_none()) {
+        let lost = match wish.lost {
+            Lost::Oldest => channel.log.first_offset() - 1,
+            Lost::Newest => newest.offset,
+        };
+        let (offset, reset) = match locate(channel, wish.after, found.is_none()) {
             Located::From(offset) => (offset, None),
-            Located::Reset(offset, reason) => (offset, Some(reason)),
+            Located::Reset(reason) => (lost, Some(reason)),
             Located::Finished => return (Placement::Finished(newest), None),
         };
         let Some(channel) = self.channels.get_mut(id) else {
             return (Placement::Unknown, None);
         };
-        let (view, slot, at) = channel.subscribe(conn, encoding, offset);
+        let (view, slot, at) = channel.subscribe(conn, wish.encoding, offset);
         self.set_expiry(id, now);
         self.recount(id);
         let position = Position {
@@ -56,8 +61,15 @@ impl Registry {
         let cursor = Cursor {
             channel: id,
             at,
-            view,
+            end: 0,
+            sent: 0,
             slot,
+            view,
+            gate: if wish.gated {
+                GateState::Ask
+            } else {
+                GateState::Open
+            },
         };
         (
             Placement::Placed {
@@ -69,8 +81,9 @@ impl Registry {
         )
     }
 
-    /// Removes a subscriber; names the one whose cursor must take the freed slot.
-    pub(crate) fn unsubscribe(&mut self, cursor: &Cursor, now: Moment) -> Option<ConnId> {
+    /// Removes a subscriber; names the one whose cursor must take the freed slot, and its former
+    /// slot.
+    pub(crate) fn unsubscribe(&mut self, cursor: &Cursor, now: Moment) -> Option<(ConnId, u32)> {
         let channel = self.channels.get_mut(cursor.channel)?;
         let moved = channel.unsubscribe(cursor.view, cursor.slot, now);
         if channel.has_unread_view() && !channel.stale_queued {
@@ -79,10 +92,6 @@ impl Registry {
                 .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
         }
         self.set_expiry(cursor.channel, now);
-        // A channel that only somebody's listening made leaves nothing behind.
-        if channel_is_void(self.channels.get(cursor.channel)) {
-            self.forget(cursor.channel, now);
-        }
         moved
     }
 
@@ -126,7 +135,7 @@ impl Registry {
                 epoch: Epoch::from_random([0; 6]),
                 offset: 0,
             }),
-            After::Position(_) | After::Unreadable => Placement::Gone,
+            After::Position(_) | After::Offset(_) | After::Unreadable => Placement::Gone,
             After::Beginning | After::Now if self.tombstones.contains(name) => Placement::Expired,
             After::Beginning | After::Now => Placement::Unknown,
         }
@@ -137,8 +146,8 @@ impl Registry {
 enum Located {
     /// Behind this offset.
     From(u64),
-    /// Behind this offset, and the client starts anew.
-    Reset(u64, ResetReason),
+    /// The client starts anew.
+    Reset(ResetReason),
     /// There is nothing left.
     Finished,
 }
@@ -154,24 +163,24 @@ fn locate(channel: &Channel, after: After, created: bool) -> Located {
         After::Now => Located::From(newest.offset),
         // An open channel made by this very subscription: its predecessor's cursor is no use.
         After::Position(_) | After::Unreadable | After::Gone if created => {
-            Located::Reset(oldest, ResetReason::OtherEpoch)
+            Located::Reset(ResetReason::OtherEpoch)
         }
-        After::Position(at) if at.epoch != newest.epoch => {
-            Located::Reset(oldest, ResetReason::OtherEpoch)
-        }
-        After::Unreadable | After::Gone => Located::Reset(oldest, ResetReason::OtherEpoch),
-        After::Position(at) if at.offset > newest.offset => {
-            Located::Reset(oldest, ResetReason::Ahead)
-        }
+        After::Position(at) if at.epoch != newest.epoch => Located::Reset(ResetReason::OtherEpoch),
+        After::Unreadable | After::Gone => Located::Reset(ResetReason::OtherEpoch),
+        After::Position(at) if at.offset > newest.offset => Located::Reset(ResetReason::Ahead),
         After::Position(at) if finished && at.offset == newest.offset => Located::Finished,
-        After::Position(at) if at.offset < oldest => Located::Reset(oldest, ResetReason::Trimmed),
-        After::Position(at) => Located::From(at.offset),
+        After::Position(at) => within(at.offset, oldest),
+        After::Offset(offset) if offset > newest.offset => Located::Reset(ResetReason::Ahead),
+        After::Offset(offset) if finished && offset == newest.offset => Located::Finished,
+        After::Offset(offset) => within(offset, oldest),
     }
 }
 
-/// Is it an open channel without a reader, to which nobody ever published?
-fn channel_is_void(channel: Option<&Channel>) -> bool {
-    channel.is_some_and(|channel| {
-        channel.life == Life::Open && channel.subscribers == 0 && channel.log.last_offset() == 0
-    })
+/// An offset that is not ahead of the log.
+fn within(offset: u64, oldest: u64) -> Located {
+    if offset < oldest {
+        Located::Reset(ResetReason::Trimmed)
+    } else {
+        Located::From(offset)
+    }
 }
