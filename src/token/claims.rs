@@ -297,7 +297,8 @@ fn bytes(
     Ok(json.map(|json| Box::from(json.get().as_bytes())))
 }
 
-/// What lies beyond all time counts as the end of it.
+/// The first whole second at or after a time, so that what is still good has a second left. What
+/// lies beyond all time counts as the end of it.
 fn whole_seconds(time: f64) -> u64 {
-    Duration::try_from_secs_f64(time).map_or(u64::MAX, |time| time.as_secs())
+    Duration::try_from_secs_f64(time.ceil()).map_or(u64::MAX, |time| time.as_secs())
 }

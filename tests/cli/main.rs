@@ -8,6 +8,7 @@
 
 mod ask;
 mod check;
+mod clients;
 mod commands;
 mod example;
 mod precedence;

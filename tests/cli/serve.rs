@@ -97,10 +97,15 @@ fn a_reload_swaps_models_and_a_broken_file_changes_nothing() {
     server.wait_for_log("configuration read again: providers second (echo); models default");
     assert_eq!(ask(&url, &["--model", "second/x", "hi"]).stdout, "hi\n");
     assert_eq!(ask(&url, &["--model", "first/x", "hi"]).code, 1);
-    let fixed = file("second") + "[limits]\ndrain = \"1s\"\n";
+    let fixed = file("second")
+        + "[limits]\ndrain = \"1s\"\n[client]\nchannel_limit = 5\n[namespace.news]\n";
     server.write("lmserver.toml", &fixed);
     server.signal("HUP");
-    server.wait_for_log("[limits] has changed: that takes effect at the next start");
+    for section in ["limits", "client", "namespace.*"] {
+        server.wait_for_log(&format!(
+            "[{section}] has changed: that takes effect at the next start"
+        ));
+    }
     server.write(
         "lmserver.toml",
         "[provider.second]\nkind = \"echo\"\ndealy = 1\nlisten = 2\n",

@@ -137,7 +137,7 @@ fn a_token_has_a_bounded_length() {
 fn times_count_to_the_moment() {
     for (claims, want) in [
         (r#"{"exp":1700000001}"#, Ok(Some(1_700_000_001))),
-        (r#"{"exp":1700000000.5}"#, Ok(Some(1_700_000_000))),
+        (r#"{"exp":1700000000.5}"#, Ok(Some(1_700_000_001))),
         (r#"{"exp":1700000000}"#, Err(TokenError::Expired(0))),
         (r#"{"exp":1699999990}"#, Err(TokenError::Expired(10))),
         (r#"{"exp":0}"#, Err(TokenError::Expired(1_700_000_000))),
