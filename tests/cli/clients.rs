@@ -18,10 +18,9 @@ fn read(text: &str) -> Config {
     };
     let text = format!("{text}\n[provider.echo]\n");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tokens");
-    match Config::from_text("test.toml", &text, folder.as_ref(), inputs) {
-        Ok((config, _)) => config,
-        Err(report) => panic!("{report}"),
-    }
+    let read = Config::from_text("test.toml", &text, folder.as_ref(), inputs);
+    let (config, _) = read.map_err(|report| report.to_string()).unwrap();
+    config
 }
 
 fn seconds(seconds: u64) -> Duration {
