@@ -6,7 +6,7 @@ mod publication;
 mod terminal;
 
 pub use position::{After, Epoch, Position, UnreadablePosition};
-pub use publication::{ClientInfo, Details};
+pub use publication::{ClientInfo, Details, one_line, payload};
 pub use terminal::{Attempt, End, ErrorCode, Failure, FinishReason, Usage};
 
 /// What kind of event an entry is, without reading its JSON.

@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 
 use lmserver_proto::http1::{Request, Response};
+use lmserver_runtime::event::one_line;
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::query::Publish;
 use lmserver_runtime::plugin::service::{Answer, Query, Reply};
@@ -81,18 +82,6 @@ fn read(body: &[u8], open_channels: Option<Retention>) -> Result<Query, Mistake>
         retention,
         is_fleeting: false,
     }))
-}
-
-/// The JSON without line breaks. Valid JSON has none within its strings (RFC 8259 §7), so all
-/// of them stand between tokens and mean nothing.
-fn one_line(json: &[u8]) -> Box<[u8]> {
-    if memchr::memchr2(b'\n', b'\r', json).is_none() {
-        return json.into();
-    }
-    json.iter()
-        .copied()
-        .filter(|byte| !matches!(byte, b'\n' | b'\r'))
-        .collect()
 }
 
 fn published(answer: &Answer<'_>) -> Outcome {

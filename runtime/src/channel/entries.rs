@@ -15,7 +15,7 @@ impl Channel {
             kind: self.kind(offset),
             json,
             details: self.details(offset),
-            previous: self.log.event(offset.saturating_sub(1)),
+            previous: self.previous(offset),
             is_kept: self.is_kept(),
             number: self.number,
         })
@@ -35,6 +35,19 @@ impl Channel {
         }
         let first = since.map_or(oldest, |since| since.saturating_add(1).max(oldest));
         (first, (newest + 1).saturating_sub(first).min(limit))
+    }
+}
+
+impl Channel {
+    /// The JSON before an offset, where a difference from it can be made: binary data is other
+    /// bytes to those who read JSON than to those who do not.
+    fn previous(&self, offset: u64) -> Option<&[u8]> {
+        let before = offset.checked_sub(1)?;
+        let is_binary = |offset| self.details(offset).is_some_and(|it| it.binary.is_some());
+        if is_binary(before) || is_binary(offset) {
+            return None;
+        }
+        self.log.event(before)
     }
 }
 
