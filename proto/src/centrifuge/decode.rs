@@ -35,6 +35,21 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// What is not read yet; nothing behind the end and behind an error.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        match self.rest {
+            Some(rest) => rest,
+            None => &[],
+        }
+    }
+
+    /// How many commands may still be taken.
+    #[must_use]
+    pub const fn left(&self) -> usize {
+        self.left
+    }
+
     fn read(&mut self, rest: &'a [u8]) -> Result<Command<'a>, DecodeError> {
         if rest.is_empty() {
             return Err(DecodeError::Empty);
