@@ -1,0 +1,305 @@
+//! Commands about channels that are not subscribing, and those that bring new tokens.
+//!
+//! What has to be asked of the engine is tagged with the command's id and its kind, so that
+//! nothing need be kept until the answer comes.
+
+use std::collections::BTreeSet;
+
+use lmserver_proto::centrifuge::{
+    ClientInfo, ErrorCode, HistoryRequest, HistoryResult, Publication, PublishRequest, ReplyResult,
+    SubRefreshRequest,
+};
+use lmserver_runtime::channel::History;
+use lmserver_runtime::directory::Members;
+use lmserver_runtime::event::Details;
+use lmserver_runtime::limits::Retention;
+use lmserver_runtime::plugin::access::{ActAsk, ActGrant, Action, Denial, Expiry, SubscribeAsk};
+use lmserver_runtime::plugin::query::{Answer, Publish, Query, Range};
+use lmserver_runtime::plugin::transport::{Disconnect, Entry, SessionCx};
+use serde::de::IgnoredAny;
+
+use crate::connect::VERSION;
+use crate::encoding::{client_info, publication};
+use crate::session::Client;
+
+/// A tag is a command's id, and one of these behind it.
+const IDS: u32 = 32;
+const PUBLISH: u64 = 0;
+const PRESENCE: u64 = 1 << IDS;
+const PRESENCE_STATS: u64 = 2 << IDS;
+const HISTORY: u64 = 3 << IDS;
+
+impl Client {
+    /// Asks whether the client may do something; else it is refused, and the reason is said.
+    fn may(
+        &mut self,
+        action: Action,
+        id: u32,
+        channel: &str,
+        data: &[u8],
+        cx: &mut SessionCx<'_>,
+    ) -> Result<Option<ActGrant>, Disconnect> {
+        if channel.is_empty() {
+            self.bad_request(cx)?;
+            return Ok(None);
+        }
+        let ask = ActAsk {
+            action,
+            user: &self.user,
+            channel,
+            is_subscribed: self.subscriptions.find(channel).is_some(),
+            data,
+        };
+        match cx.access().act(&ask) {
+            Ok(grant) => Ok(Some(grant)),
+            Err(denial) => {
+                self.deny(id, denial, cx)?;
+                Ok(None)
+            }
+        }
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        id: u32,
+        request: &PublishRequest<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        let channel = &*request.channel;
+        if !channel.is_empty() {
+            let refused = if request.kind != 0 {
+                Some(ErrorCode::NotAvailable)
+            } else {
+                // Subscribers with JSON take nothing else.
+                let is_json = serde_json::from_slice::<IgnoredAny>(request.data).is_ok();
+                (!is_json).then_some(ErrorCode::BadRequest)
+            };
+            if let Some(code) = refused {
+                self.error(id, code, cx);
+                return Ok(());
+            }
+        }
+        let Some(grant) = self.may(Action::Publish, id, channel, request.data, cx)? else {
+            return Ok(());
+        };
+        let subscription = self.subscriptions.find(channel);
+        let details = Details {
+            publisher: Some(self.info(subscription.and_then(|it| it.info()))),
+            as_delta: grant.as_delta,
+            ..Details::default()
+        };
+        let publish = Publish {
+            channel: channel.into(),
+            data: one_line(request.data),
+            details: Some(Box::new(details)),
+            retention: grant.create.unwrap_or(Retention::NONE),
+            is_fleeting: false,
+        };
+        cx.ask(Query::Publish(publish), u64::from(id) | PUBLISH);
+        Ok(())
+    }
+
+    pub(crate) fn presence(
+        &mut self,
+        id: u32,
+        channel: &str,
+        counts: bool,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        if self.may(Action::Presence, id, channel, &[], cx)?.is_some() {
+            let kind = if counts { PRESENCE_STATS } else { PRESENCE };
+            cx.ask(Query::Presence(channel.into()), u64::from(id) | kind);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn history(
+        &mut self,
+        id: u32,
+        request: &HistoryRequest<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        let channel = &*request.channel;
+        let Some(grant) = self.may(Action::History, id, channel, &[], cx)? else {
+            return Ok(());
+        };
+        let since = request.since.as_ref();
+        if request.reverse && since.is_some_and(|since| since.offset == 0) {
+            self.error(id, ErrorCode::BadRequest, cx);
+            return Ok(());
+        }
+        let most = cx.access().settings().history_limit;
+        let limit = usize::try_from(request.limit).map_or(most, |limit| limit.min(most));
+        let epoch = since.map(|since| &*since.epoch);
+        let range = Range {
+            channel: channel.into(),
+            since: since.map(|since| since.offset),
+            epoch: epoch.filter(|epoch| !epoch.is_empty()).map(Into::into),
+            limit,
+            reverse: request.reverse,
+            create: grant.create,
+        };
+        cx.ask(Query::History(range), u64::from(id) | HISTORY);
+        Ok(())
+    }
+
+    /// Answers the command that a tag stands for.
+    pub(crate) fn reply_with(&mut self, tag: u64, answer: &Answer<'_>, cx: &mut SessionCx<'_>) {
+        let id = u32::try_from(tag & u64::from(u32::MAX)).unwrap_or_default();
+        let kind = tag & !u64::from(u32::MAX);
+        match answer {
+            Answer::Published(_) | Answer::Done => self.reply(id, ReplyResult::Publish, cx),
+            Answer::Presence(members) if kind == PRESENCE => self.reply_members(id, members, cx),
+            Answer::Presence(members) => self.reply_count(id, members, cx),
+            Answer::History(history) => self.reply_history(id, history, cx),
+            Answer::Unrecoverable => self.error(id, ErrorCode::UnrecoverablePosition, cx),
+            Answer::Unknown | Answer::Expired => self.error(id, ErrorCode::UnknownChannel, cx),
+            Answer::TooLarge { .. } => self.error(id, ErrorCode::LimitExceeded, cx),
+            _ => self.error(id, ErrorCode::Internal, cx),
+        }
+    }
+
+    fn reply_members(&mut self, id: u32, members: &Members, cx: &mut SessionCx<'_>) {
+        let clients: Vec<(&str, ClientInfo<'_>)> = members
+            .listed()
+            .map(|info| (&*info.client, client_info(info)))
+            .collect();
+        self.reply(id, ReplyResult::Presence(&clients), cx);
+    }
+
+    fn reply_count(&mut self, id: u32, members: &Members, cx: &mut SessionCx<'_>) {
+        let users: BTreeSet<&str> = members.listed().map(|info| &*info.user).collect();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let result = ReplyResult::PresenceStats {
+            clients: count(members.listed().count()),
+            users: count(users.len()),
+        };
+        self.reply(id, result, cx);
+    }
+
+    fn reply_history(&mut self, id: u32, history: &History<'_>, cx: &mut SessionCx<'_>) {
+        let entries: Vec<Entry<'_>> = history.entries().collect();
+        let publications: Vec<Publication<'_>> = entries
+            .iter()
+            .map(|entry| publication(entry, false))
+            .collect();
+        let position = history.position();
+        let result = HistoryResult {
+            publications: &publications,
+            epoch: position.epoch.as_str(),
+            offset: position.offset,
+        };
+        self.reply(id, ReplyResult::History(&result), cx);
+    }
+
+    pub(crate) fn refresh(
+        &mut self,
+        id: u32,
+        token: &str,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        if self.rare.as_ref().is_none_or(|rare| rare.ends.is_none()) {
+            return self.bad_request(cx);
+        }
+        let now = cx.unix_time;
+        let expiry = match cx.access().refresh(&self.user, token, now) {
+            Ok(expiry) => expiry,
+            Err(denial) => return self.deny(id, denial, cx),
+        };
+        let ttl = self.take_expiry(expiry, cx);
+        let client = self.id.to_string();
+        let result = ReplyResult::Refresh {
+            client: &client,
+            version: VERSION,
+            ttl,
+        };
+        self.reply(id, result, cx);
+        Ok(())
+    }
+
+    pub(crate) fn refresh_subscription(
+        &mut self,
+        id: u32,
+        request: &SubRefreshRequest<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        if request.kind != 0 {
+            self.error(id, ErrorCode::NotAvailable, cx);
+            return Ok(());
+        }
+        let channels: Vec<Box<str>> = if request.channel.is_empty() {
+            // Some clients leave the token to say it.
+            let by_token = self.subscriptions.iter().filter(|it| it.flags.by_token);
+            by_token.map(|it| it.channel.clone()).collect()
+        } else {
+            match self.subscriptions.find(&request.channel) {
+                None => {
+                    self.error(id, ErrorCode::PermissionDenied, cx);
+                    return Ok(());
+                }
+                Some(it) if !it.flags.by_token => return self.bad_request(cx),
+                Some(it) => vec![it.channel.clone()],
+            }
+        };
+        let mut denial = None;
+        for channel in channels {
+            match self.ask_refresh(&channel, &request.token, cx) {
+                Ok(expiry) => {
+                    self.prolong(id, &channel, expiry, cx);
+                    return Ok(());
+                }
+                Err(reason) => denial = Some(reason),
+            }
+        }
+        match denial {
+            Some(denial) => self.deny(id, denial, cx),
+            None => self.bad_request(cx),
+        }
+    }
+
+    fn ask_refresh(
+        &self,
+        channel: &str,
+        token: &str,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<Expiry, Denial> {
+        let client = self.id.to_string();
+        let ask = SubscribeAsk {
+            user: &self.user,
+            client: &client,
+            channel,
+            token,
+            unix_time: cx.unix_time,
+        };
+        cx.access().refresh_subscription(&ask)
+    }
+
+    fn prolong(&mut self, id: u32, channel: &str, expiry: Expiry, cx: &mut SessionCx<'_>) {
+        let (ttl, ends) = self.subscription_expiry(expiry, cx);
+        if let Some(subscription) = self.subscriptions.find_mut(channel) {
+            subscription.set_ends(ends);
+        }
+        self.reckon_expiry();
+        self.reply(id, ReplyResult::SubRefresh { ttl }, cx);
+    }
+}
+
+/// A JSON document without the line breaks between its tokens: a string cannot have one.
+fn one_line(json: &[u8]) -> Box<[u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return json.into();
+    }
+    let kept = json.iter().filter(|byte| !matches!(byte, b'\n' | b'\r'));
+    kept.copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_put_into_one_line() {
+        assert_eq!(*one_line(b"{\"a\":\r\n 1}"), *b"{\"a\": 1}");
+        assert_eq!(*one_line(br#"{"a":"\n"}"#), *br#"{"a":"\n"}"#);
+    }
+}
