@@ -10,6 +10,7 @@ mod ask;
 mod check;
 mod clients;
 mod commands;
+mod conformance;
 mod example;
 mod precedence;
 mod program;
