@@ -2,7 +2,7 @@
 # Builds what a scenario needs and prints its table.
 # NO_BUILD=1 takes the binaries as they are; VERBOSE=1 shows every window.
 set -euo pipefail
-usage='usage: benches/run.sh fanout|flatout|memory|slow|latency|start|instructions|all [--noise]'
+usage='usage: benches/run.sh fanout|centrifugo|flatout|memory|slow|latency|start|instructions|all [--noise]'
 scenario=${1:?$usage}
 noise=${2:-}
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ run() {
 
 [ "$scenario" = all ] || { run "$scenario"; exit; }
 failed=0
-for each in start memory fanout flatout slow latency instructions; do
+for each in start memory fanout centrifugo flatout slow latency instructions; do
     run "$each" || failed=1
 done
 exit $failed

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use crate::subject::{Load, Programs, Report, Server};
 
-pub const NAMES: &str = "scenarios: fanout flatout memory slow latency start instructions";
+pub const NAMES: &str =
+    "scenarios: fanout centrifugo flatout memory slow latency start instructions";
 
 pub fn run(name: &str, programs: &Programs) -> Result<(), String> {
     let table = match name {
         "fanout" => fanout::run(programs)?,
+        "centrifugo" => fanout::run_centrifugo(programs)?,
         "flatout" => flatout::run(programs)?,
         "memory" => memory::run(programs)?,
         "slow" => slow::run(programs)?,

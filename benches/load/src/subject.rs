@@ -68,7 +68,7 @@ pub fn configuration(address: SocketAddrV4, upstream: Option<SocketAddrV4>) -> S
     format!(
         "[server]\nlisten = \"{address}\"\n[auth]\napi_keys = [\"{API_KEY}\"]\n\
          [channels]\nopen = true\nhistory_size = 4096\n\
-         [limits]\nheartbeat = \"10m\"\nwrite_timeout = \"10m\"\nconnections = 16000\n\
+         [client]\nping_interval = \"10m\"\n[limits]\nheartbeat = \"10m\"\nwrite_timeout = \"10m\"\nconnections = 16000\n\
          [log]\nlevel = \"error\"\n{upstream}"
     )
 }

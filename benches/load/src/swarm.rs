@@ -1,6 +1,6 @@
 //! Subscribers and the publisher of one subject, in a process of their own.
 //!
-//! `load swarm ADDRESS bare|lmserver SSE|WebSocket` reads commands on standard input, one a line,
+//! `load swarm ADDRESS bare|lmserver SSE|WebSocket|CentrifugoJSON|CentrifugoProtobuf` reads commands on standard input, one a line,
 //! and answers each with one line of `name=value` pairs:
 //!
 //! - `connect COUNT`: opens subscriptions and waits until each has its head;
@@ -169,17 +169,17 @@ impl Swarm {
         net::connect(&socket, &self.address).map_err(text)?;
         let mut stream = TcpStream::from(socket);
         stream
-            .write_all(self.transport.request(CHANNEL).as_bytes())
+            .write_all(&self.transport.request(CHANNEL))
             .map_err(text)?;
         self.stalled.push(stream);
         Ok(format!("stalled={}", self.stalled.len()))
     }
 
-    fn dial(&self, request: &str) -> Result<TcpStream, String> {
+    fn dial(&self, request: &[u8]) -> Result<TcpStream, String> {
         let mut stream = TcpStream::connect(self.address).map_err(text)?;
         // A reset leaves no port in TIME_WAIT, so that runs can follow each other at once.
         sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).map_err(text)?;
-        stream.write_all(request.as_bytes()).map_err(text)?;
+        stream.write_all(request).map_err(text)?;
         Ok(stream)
     }
 

@@ -11,39 +11,78 @@ use memchr::memmem;
 pub enum Transport {
     Sse,
     WebSocket,
+    CentrifugoJson,
+    CentrifugoProtobuf,
 }
 
 impl Transport {
-    pub const ALL: [Self; 2] = [Self::Sse, Self::WebSocket];
+    /// The plain ones.
+    pub const PLAIN: [Self; 2] = [Self::Sse, Self::WebSocket];
+    /// Those of Centrifugo's client protocol, over WebSocket.
+    pub const CENTRIFUGO: [Self; 2] = [Self::CentrifugoJson, Self::CentrifugoProtobuf];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Sse => "SSE",
             Self::WebSocket => "WebSocket",
+            Self::CentrifugoJson => "CentrifugoJSON",
+            Self::CentrifugoProtobuf => "CentrifugoProtobuf",
         }
     }
 
     pub fn parse(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.name() == word)
-            .ok_or_else(|| format!("transport {word:?}: SSE or WebSocket"))
+        let mut all = Self::PLAIN.into_iter().chain(Self::CENTRIFUGO);
+        all.find(|t| t.name() == word)
+            .ok_or_else(|| format!("no transport {word:?}"))
     }
 
-    /// The request that opens a subscription to what comes from now on.
-    pub fn request(self, channel: &str) -> String {
-        match self {
+    /// The request that opens a subscription to what comes from now on, and what follows it.
+    pub fn request(self, channel: &str) -> Vec<u8> {
+        let upgrade = |query: &str, protocol: &str| {
+            format!(
+                "GET /connection/websocket{query} HTTP/1.1\r\n\
+                 Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{protocol}\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+        };
+        let mut bytes = match self {
             Self::Sse => format!(
                 "GET /connection/sse?channel={channel}&last_event_id=now HTTP/1.1\r\n\
                  Host: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
             ),
-            Self::WebSocket => format!(
-                "GET /connection/websocket?channel={channel}&last_event_id=now HTTP/1.1\r\n\
-                 Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            ),
+            Self::WebSocket => upgrade(&format!("?channel={channel}&last_event_id=now"), ""),
+            Self::CentrifugoJson => upgrade("", ""),
+            Self::CentrifugoProtobuf => {
+                upgrade("", "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n")
+            }
         }
+        .into_bytes();
+        match self {
+            Self::Sse | Self::WebSocket => {}
+            Self::CentrifugoJson => {
+                let commands = format!(
+                    "{{\"id\":1,\"connect\":{{}}}}\n\
+                     {{\"id\":2,\"subscribe\":{{\"channel\":\"{channel}\"}}}}"
+                );
+                masked_frame(0x81, commands.as_bytes(), &mut bytes);
+            }
+            Self::CentrifugoProtobuf => {
+                // Command { id: 1, connect: {} }, Command { id: 2, subscribe: { channel } }
+                let mut commands = vec![4, 0x08, 1, 0x22, 0];
+                let length = channel.len() as u8;
+                commands.extend([length + 6, 0x08, 2, 0x2a, length + 2, 0x0a, length]);
+                commands.extend(channel.bytes());
+                masked_frame(0x82, &commands, &mut bytes);
+            }
+        }
+        bytes
     }
+}
+
+/// A client's frame of less than 126 bytes; a mask of zeros leaves the payload as it is.
+fn masked_frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.extend([first, 0x80 | payload.len() as u8, 0, 0, 0, 0]);
+    out.extend(payload);
 }
 
 const STAMP: &str = "\"sent\":\"";
@@ -64,18 +103,58 @@ pub fn record(transport: Transport, offset: u64, data: &str) -> Vec<u8> {
         }
         Transport::WebSocket => {
             let text = format!("{{\"id\":\"{id}\",\"data\":{data}}}");
-            let mut frame = vec![0x81];
-            match text.len() {
-                short @ 0..126 => frame.push(short as u8),
-                long => {
-                    frame.push(126);
-                    frame.extend((long as u16).to_be_bytes());
-                }
-            }
-            frame.extend(text.bytes());
-            frame
+            frame(0x81, text.as_bytes())
+        }
+        Transport::CentrifugoJson => {
+            let text = format!(
+                "{{\"push\":{{\"channel\":\"bench\",\"pub\":{{\"data\":{data},\"offset\":{offset}}}}}}}"
+            );
+            frame(0x81, text.as_bytes())
+        }
+        Transport::CentrifugoProtobuf => {
+            let publication = [field(0x22, data.as_bytes()), vec![0x30], varint(offset)].concat();
+            let push = [field(0x12, b"bench"), field(0x22, &publication)].concat();
+            let reply = field(0x22, &push);
+            frame(0x82, &[varint(reply.len() as u64), reply].concat())
         }
     }
+}
+
+/// A server's frame.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ 0..126 => frame.push(short as u8),
+        long => {
+            frame.push(126);
+            frame.extend((long as u16).to_be_bytes());
+        }
+    }
+    frame.extend(payload);
+    frame
+}
+
+/// A field of Protobuf with a length.
+fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+    [vec![tag], varint(content.len() as u64), content.to_vec()].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+/// The number at the front and how many bytes it has; none if it is not whole.
+fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let end = bytes.iter().position(|byte| byte & 0x80 == 0)?;
+    let digits = bytes[..=end].iter().rev();
+    let value = digits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    Some((value, end + 1))
 }
 
 /// One event received.
@@ -89,6 +168,8 @@ pub struct Delivery {
 pub struct Decoder {
     transport: Transport,
     head_seen: bool,
+    /// The client's subscription is answered, where there is an answer beside the head.
+    subscribed: bool,
     kept: Vec<u8>,
     /// Pings received and not yet answered.
     pub pings: u32,
@@ -99,6 +180,7 @@ impl Decoder {
         Self {
             transport,
             head_seen: false,
+            subscribed: Transport::PLAIN.contains(&transport),
             kept: Vec::new(),
             pings: 0,
         }
@@ -106,7 +188,7 @@ impl Decoder {
 
     /// True once the server has answered the request.
     pub fn is_open(&self) -> bool {
-        self.head_seen
+        self.head_seen && self.subscribed
     }
 
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delivery>) -> Result<(), String> {
@@ -141,7 +223,7 @@ impl Decoder {
         loop {
             let used = match self.transport {
                 Transport::Sse => self.chunk(&bytes[at..], out)?,
-                Transport::WebSocket => self.frame(&bytes[at..], out)?,
+                _ => self.frame(&bytes[at..], out)?,
             };
             if used == 0 {
                 return Ok(at);
@@ -184,7 +266,13 @@ impl Decoder {
             return Ok(0);
         };
         match bytes[0] {
+            0x81 if self.transport == Transport::CentrifugoJson => {
+                for line in payload.split(|byte| *byte == b'\n') {
+                    self.read_reply(line, out)?;
+                }
+            }
             0x81 => read_event(payload, b"{\"id\":\"", out)?,
+            0x82 => self.read_messages(payload, out)?,
             0x89 => self.pings += 1,
             0x88 => {
                 return Err(format!(
@@ -195,6 +283,45 @@ impl Decoder {
             first => return Err(format!("frame with first byte {first:#x}")),
         }
         Ok(head + size)
+    }
+}
+
+impl Decoder {
+    fn read_reply(&mut self, line: &[u8], out: &mut Vec<Delivery>) -> Result<(), String> {
+        let shown = || format!("reply {:?}", String::from_utf8_lossy(line));
+        if line.starts_with(b"{\"id\":2,\"subscribe\"") {
+            self.subscribed = true;
+        } else if line.starts_with(b"{\"push\"") {
+            let offset = memmem::rfind(line, b"\"offset\":").ok_or_else(shown)?;
+            out.push(Delivery {
+                offset: number(&line[offset + 9..]),
+                sent: stamp(line).ok_or_else(shown)?,
+            });
+        } else if !line.starts_with(b"{\"id\":1,\"connect\"") && line != b"{}" {
+            return Err(shown());
+        }
+        Ok(())
+    }
+
+    fn read_messages(&mut self, mut rest: &[u8], out: &mut Vec<Delivery>) -> Result<(), String> {
+        let shown = || "a reply that is not understood".to_owned();
+        while let Some((length, head)) = read_varint(rest) {
+            let end = head + length as usize;
+            let message = rest.get(head..end).ok_or_else(shown)?;
+            rest = &rest[end..];
+            match message {
+                [0x08, 2, 0x32, ..] => self.subscribed = true,
+                [0x22, ..] => {
+                    let data = memmem::rfind(message, b"\"}0").ok_or_else(shown)?;
+                    let (offset, _) = read_varint(&message[data + 3..]).ok_or_else(shown)?;
+                    let sent = stamp(message).ok_or_else(shown)?;
+                    out.push(Delivery { offset, sent });
+                }
+                [] | [0x08, 1, 0x2a, ..] => {}
+                _ => return Err(shown()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -224,15 +351,15 @@ fn read_event(event: &[u8], id: &[u8], out: &mut Vec<Delivery>) -> Result<(), St
     let shown = || format!("event {:?}", String::from_utf8_lossy(event));
     let dash = memchr::memchr(b'-', rest).ok_or_else(shown)?;
     let offset = number(&rest[dash + 1..]);
-    let sent = match memmem::find(rest, STAMP.as_bytes()) {
-        Some(at) => {
-            let digits = rest.get(at + STAMP.len()..at + STAMP.len() + STAMP_DIGITS);
-            number(digits.ok_or_else(shown)?)
-        }
-        None => return Err(shown()),
-    };
+    let sent = stamp(rest).ok_or_else(shown)?;
     out.push(Delivery { offset, sent });
     Ok(())
+}
+
+/// The time that the publisher stamped into a message.
+fn stamp(message: &[u8]) -> Option<u64> {
+    let at = memmem::find(message, STAMP.as_bytes())? + STAMP.len();
+    Some(number(message.get(at..at + STAMP_DIGITS)?))
 }
 
 /// The number that stands at the front.
@@ -252,6 +379,15 @@ mod tests {
                 b"6\r\n: hb\n\n\r\n",
             ),
             Transport::WebSocket => (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"\x89\x00"),
+            Transport::CentrifugoJson => (
+                b"HTTP/1.1 101 Switching Protocols\r\n\r\n\
+                  \x81\x2d{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}",
+                b"\x81\x02{}",
+            ),
+            Transport::CentrifugoProtobuf => (
+                b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x82\x0a\x04\x08\x01\x2a\x00\x04\x08\x02\x32\x00",
+                b"\x82\x01\x00",
+            ),
         };
         let mut bytes = head.to_vec();
         let mut want = Vec::new();
@@ -268,7 +404,7 @@ mod tests {
 
     #[test]
     fn deliveries_are_read_whatever_the_cut() {
-        for transport in Transport::ALL {
+        for transport in Transport::PLAIN.into_iter().chain(Transport::CENTRIFUGO) {
             let (bytes, want) = stream(transport);
             for cut in 0..bytes.len() {
                 let mut decoder = Decoder::new(transport);
@@ -276,6 +412,7 @@ mod tests {
                 decoder.feed(&bytes[..cut], &mut out).unwrap();
                 decoder.feed(&bytes[cut..], &mut out).unwrap();
                 assert_eq!(out, want, "{transport:?} cut at {cut}");
+                assert!(decoder.is_open());
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Server CPU per delivered message at 20,000 deliveries a second.
+//! Server CPU per delivered message at 20,000 deliveries a second: lmserver beside the bare limit,
+//! and Centrifugo's subscribers beside those of plain WebSocket.
 
 use super::{side_by_side, thousands};
 use crate::stats::median;
@@ -11,6 +12,7 @@ const ROUNDS: usize = 8;
 const SECONDS: f64 = 2.0;
 const TEXT_BYTES: usize = 8;
 const TARGET: f64 = 1.05;
+const TARGET_OF_CENTRIFUGO: f64 = 1.15;
 
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new(
@@ -18,23 +20,40 @@ pub fn run(programs: &Programs) -> Result<Table, String> {
         ["lmserver", "bare"],
     );
     for subscribers in [1_000, 10_000] {
-        for transport in Transport::ALL {
-            compare(&mut table, programs, transport, subscribers)?;
+        for transport in Transport::PLAIN {
+            let servers = [Server::lmserver(programs, None)?, Server::bare(programs)?];
+            compare(&mut table, servers, [transport; 2], subscribers, TARGET)?;
         }
+    }
+    Ok(table)
+}
+
+pub fn run_centrifugo(programs: &Programs) -> Result<Table, String> {
+    let mut table = Table::new(
+        "CPU per delivered message, 20,000 a second, Centrifugo's protocol",
+        ["Centrifugo", "plain"],
+    );
+    for transport in Transport::CENTRIFUGO {
+        let servers = [
+            Server::lmserver(programs, None)?,
+            Server::lmserver(programs, None)?,
+        ];
+        let transports = [transport, Transport::WebSocket];
+        compare(&mut table, servers, transports, 1_000, TARGET_OF_CENTRIFUGO)?;
     }
     Ok(table)
 }
 
 fn compare(
     table: &mut Table,
-    programs: &Programs,
-    transport: Transport,
+    servers: [Server; 2],
+    transports: [Transport; 2],
     subscribers: usize,
+    target: f64,
 ) -> Result<(), String> {
-    let servers = [Server::lmserver(programs, None)?, Server::bare(programs)?];
     let mut loads = [
-        Load::start(&servers[0], transport)?,
-        Load::start(&servers[1], transport)?,
+        Load::start(&servers[0], transports[0])?,
+        Load::start(&servers[1], transports[1])?,
     ];
     let rate = DELIVERIES_A_SECOND / subscribers as f64;
     let command = format!("paced {rate} {SECONDS} {TEXT_BYTES}");
@@ -68,12 +87,12 @@ fn compare(
     let ratio = median(&ratios);
     let what = format!(
         "{}, {} subscribers",
-        transport.name(),
+        transports[0].name(),
         thousands(subscribers)
     );
     let cells = |values: [f64; 2], unit: &str| values.map(|value| format!("{value:.2} {unit}"));
     let [own, bare] = cells([median(&costs[0]), median(&costs[1])], "us");
-    table.at_most(&what, [own, bare, format!("{ratio:.3}")], ratio, TARGET);
+    table.at_most(&what, [own, bare, format!("{ratio:.3}")], ratio, target);
     let [own, bare] = cells(delays.each_ref().map(|list| median(list) / 1e3), "ms");
     table.note(
         "  median delay, client's reading included",

@@ -18,7 +18,7 @@ const TARGET: f64 = 6.0;
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let title = "Publishing flat out, messages a CPU second";
     let mut table = Table::new(title, ["lmserver", "bare"]);
-    for transport in Transport::ALL {
+    for transport in Transport::PLAIN {
         let servers = [Server::lmserver(programs, None)?, Server::bare(programs)?];
         let mut loads = [
             Load::start(&servers[0], transport)?,

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new("Instructions (user space, callgrind)", ["lmserver", "runs"]);
     let messages = (MANY - FEW) as f64;
-    for transport in Transport::ALL {
+    for transport in Transport::PLAIN {
         let cost = |subscribers: usize, window: usize| -> Result<f64, String> {
             let many = deliver(programs, transport, subscribers, MANY, window)?;
             let few = deliver(programs, transport, subscribers, FEW, window)?;

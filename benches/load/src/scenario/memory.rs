@@ -26,6 +26,8 @@ pub fn run(programs: &Programs) -> Result<Table, String> {
     for (transport, bytes, set_up, growth) in [
         (Transport::Sse, 384.0, 40.0, 3.8),
         (Transport::WebSocket, 448.0, 50.0, 4.5),
+        (Transport::CentrifugoJson, 768.0, 80.0, 7.7),
+        (Transport::CentrifugoProtobuf, 768.0, 80.0, 7.7),
     ] {
         let (mut own, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

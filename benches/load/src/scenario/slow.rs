@@ -21,7 +21,7 @@ const GROWTH: f64 = 32768.0;
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let title = "1,000 subscribers, one more that never reads";
     let mut table = Table::new(title, ["with it", "without"]);
-    for transport in Transport::ALL {
+    for transport in Transport::PLAIN {
         let servers = [
             Server::lmserver(programs, None)?,
             Server::lmserver(programs, None)?,
