@@ -5,6 +5,7 @@ The first byte of a seed is its target's mode (see fuzz/src/TARGET.rs); config h
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -246,6 +247,94 @@ def connection():
     write("connection", "5", UPGRADE.encode() + frame(1, b"hello") + frame(9, b"p") + frame(8))
 
 
+def varint(value):
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def message(*fields):
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value % 2**64)
+        else:
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def framed(*fields):
+    body = message(*fields)
+    return varint(len(body)) + body
+
+
+COMMANDS = [
+    '{"connect":{"name":"js"},"id":1}\n{"subscribe":{"channel":"ch","flag":1,"recover":true},"id":2}',
+    '{"id": 3, "connect": {"token": "eyJ0", "data": {"a": [1]}, "version": "1", "headers": {"A": "b"}, '
+    '"subs": {"#42": {"recover": true, "offset": 0, "epoch": "e"}}}}',
+    '{"subscribe":{"channel":"c","token":"t","offset":20,"epoch":"e","delta":"fossil","positioned":true,'
+    '"recoverable":true,"join_leave":true,"data":null,"type":1},"id":4}',
+    '{"subscribe":{"channel":"c","tf":{"op":"and","nodes":[{"key":"k","cmp":"in","vals":["v","w"]},'
+    '{"op":"not","nodes":[{"key":"l","cmp":"lt","val":"1.5e2"}]}]}},"id":5}',
+    "{}",
+    "{}\n",
+    "{}\n\n{}",
+    '{"unsubscribe":{"channel":"ch"},"id":3}',
+    '{"publish":{"channel":"t","data":{"a":[1,"\\u00e9\\n"]}},"id":6}\n{"publish":{"channel":"t","data":"x"},"id":7}',
+    '{"presence":{"channel":"c"},"id":8}\n{"presence_stats":{"channel":"c"},"id":9}',
+    '{"history":{"channel":"c","limit":-1,"since":{"offset":7,"epoch":"e"},"reverse":true},"id":10}',
+    '{"rpc":{"method":"m","data":7},"id":11}\n{"send":{"data":[]}}',
+    '{"refresh":{"token":"t"},"id":12}\n{"sub_refresh":{"channel":"c","token":"t"},"id":13}\n{"ping":{},"id":14}',
+    '{"id":1,"id":2}',
+    '{"rpc":{"method":"m"},"send":{"data":[]}}',
+    "[]",
+    '{"token":"t","subs":{"chat:1":{"recover":true,"offset":5,"epoch":"x"}}}',
+]
+
+LEAF = message((2, b"k"), (3, b"in"), (5, b"v"), (5, b"w"))
+FILTER = message((1, b"not"), (6, LEAF))
+POSITION = message((3, 1), (6, b"e"), (7, 300))
+FRAMES = [
+    framed((1, 1), (4, message((4, b"js")))) + framed((1, 2), (5, message((1, b"chat:1"), (14, 1)))),
+    framed((1, 3), (4, message((1, b"t"), (2, b"{}"), (3, message((1, b"c"), (2, POSITION))),
+                               (5, b"1"), (6, message((1, b"A"), (2, b"b"))), (7, -1)))),
+    framed((1, 4), (5, message((1, b"c"), (8, b"\xff"), (9, 1), (10, 1), (11, 1), (12, b"fossil"), (13, FILTER)))),
+    b"\0",
+    b"\0\0",
+    framed((1, 5), (6, message((1, b"c")))) + framed((1, 6), (7, message((1, b"c"), (2, b'{"a":1}'), (3, 0)))),
+    framed((1, 7), (8, message((1, b"c")))) + framed((1, 8), (9, message((1, b"c")))),
+    framed((1, 9), (10, message((1, b"c"), (7, -1), (8, message((1, 7), (2, b"e"))), (9, 1)))),
+    framed((1, 10), (13, message((1, b"7"), (2, b"m")))) + framed((12, message((1, b"[]")))),
+    framed((1, 11), (14, message((1, b"t")))) + framed((1, 12), (15, message((1, b"c"), (2, b"t")))),
+    framed((7, b""), (12, b"")),
+    framed((1, 13), (11, b"")) + framed((1, 2**32 + 1), (99, b"later")),
+    b"\x05\x08\x01",
+]
+
+
+def centrifuge_json():
+    for text in COMMANDS:
+        write("centrifuge_json", "0", text)
+    write("centrifuge_json", "1", "\n".join(["{}"] * 3))
+
+
+def centrifuge_protobuf():
+    for frame in FRAMES:
+        write("centrifuge_protobuf", "0", frame)
+    write("centrifuge_protobuf", "1", b"\0" * 3)
+
+
+def centrifuge_emulation():
+    for text in COMMANDS:
+        body = {"session": "s", "node": "n", "data": text}
+        write("centrifuge_emulation", "0", json.dumps(body))
+    for frame in FRAMES:
+        write("centrifuge_emulation", "2", message((1, b"n"), (2, b"s"), (3, frame)))
+    write("centrifuge_emulation", "0", '{"session":"s"}')
+
+
 def http_request():
     for text in REQUESTS:
         for mode in "01246":
@@ -255,7 +344,8 @@ def http_request():
 
 
 if __name__ == "__main__":
-    for target in (http_request, http_response, ws_frames, sse_decoder, provider_openai, config, connection):
+    for target in (http_request, http_response, ws_frames, sse_decoder, provider_openai, config, connection,
+                   centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)

@@ -9,6 +9,10 @@
 //! finding repeats without anything but its file.
 #![forbid(unsafe_code)]
 
+mod centrifuge;
+pub mod centrifuge_emulation;
+pub mod centrifuge_json;
+pub mod centrifuge_protobuf;
 pub mod config;
 pub mod connection;
 pub mod cut;

@@ -51,3 +51,24 @@ fn config() {
 fn connection() {
     each("connection", lmserver_fuzz::connection::check);
 }
+
+#[test]
+fn centrifuge_json() {
+    each("centrifuge_json", lmserver_fuzz::centrifuge_json::check);
+}
+
+#[test]
+fn centrifuge_protobuf() {
+    each(
+        "centrifuge_protobuf",
+        lmserver_fuzz::centrifuge_protobuf::check,
+    );
+}
+
+#[test]
+fn centrifuge_emulation() {
+    each(
+        "centrifuge_emulation",
+        lmserver_fuzz::centrifuge_emulation::check,
+    );
+}
