@@ -192,6 +192,14 @@ fn without_an_id_only_send_is_more_than_a_pong() {
         assert_eq!(one(&text).request, Request::Pong, "{text}");
     }
     assert_eq!(one(r#"{"send":{}}"#).request, Request::Send { data: b"" });
+    // What stands beside `send` counts as ever.
+    let both = one(r#"{"send":{},"presence":{"channel":"c"}}"#).request;
+    assert_eq!(
+        both,
+        Request::Presence {
+            channel: "c".into()
+        }
+    );
 }
 
 #[test]

@@ -253,12 +253,16 @@ impl Writer for Protobuf<'_> {
     }
 
     fn close(&mut self, Mark(start): Mark) {
-        let len = (self.0.len() - start) as u64;
-        let at = start - 1;
-        let mut prefix = [0; 10];
-        encode_varint(len, &mut prefix.as_mut_slice());
-        let prefix = prefix.into_iter().take(encoded_len_varint(len));
-        self.0.splice(at..start, prefix);
+        let end = self.0.len();
+        let len = (end - start) as u64;
+        let width = encoded_len_varint(len);
+        if width > 1 {
+            self.0.resize(end + width - 1, 0);
+            self.0.copy_within(start..end, start + width - 1);
+        }
+        if let Some(mut prefix) = self.0.get_mut(start - 1..start - 1 + width) {
+            encode_varint(len, &mut prefix);
+        }
     }
 
     fn close_list(&mut self) {}
