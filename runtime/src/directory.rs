@@ -146,19 +146,32 @@ impl Members {
 /// All registered sessions and all members.
 #[derive(Debug, Default)]
 pub struct Directory {
-    clients: HashMap<u128, ConnId>,
+    clients: HashMap<Key, ConnId>,
     users: BTreeSet<(Box<str>, ConnId)>,
-    secrets: HashMap<u128, ConnId>,
+    secrets: HashMap<Key, ConnId>,
     by_conn: HashMap<ConnId, Known>,
     members: HashMap<Box<str>, Members>,
 }
 
-/// What a connection must be taken out of.
+/// An id as bytes, which need no alignment in a table.
+type Key = [u8; 16];
+
+/// What a connection must be taken out of. Its size is counted: each client has one.
 #[derive(Debug, Default)]
 struct Known {
-    identity: Option<Identity>,
-    memberships: Vec<Box<str>>,
+    client: Key,
+    user: Box<str>,
+    session: Option<Box<Key>>,
+    /// The names of the channels that it is a member of.
+    #[expect(clippy::box_collection, reason = "few clients are members of anything")]
+    memberships: Option<Box<Vec<Box<str>>>>,
+    is_registered: bool,
 }
+
+const _: () = assert!(
+    size_of::<Known>() <= 56,
+    "a client is at most 56 bytes here"
+);
 
 /// Nobody.
 static NOBODY: Members = Members {
@@ -201,8 +214,18 @@ impl Directory {
     /// Those whom a target means.
     pub(crate) fn find(&self, target: &Target) -> Vec<ConnId> {
         match target {
-            Target::Client(client) => self.clients.get(client).copied().into_iter().collect(),
-            Target::Session(secret) => self.secrets.get(secret).copied().into_iter().collect(),
+            Target::Client(client) => self
+                .clients
+                .get(&client.to_le_bytes())
+                .copied()
+                .into_iter()
+                .collect(),
+            Target::Session(secret) => self
+                .secrets
+                .get(&secret.to_le_bytes())
+                .copied()
+                .into_iter()
+                .collect(),
             Target::User {
                 user,
                 client,
@@ -211,14 +234,13 @@ impl Directory {
             } => self
                 .of_user(user)
                 .filter(|conn| {
-                    let known = self.by_conn.get(conn);
-                    known
-                        .and_then(|known| known.identity.as_ref())
-                        .is_some_and(|it| {
-                            client.is_none_or(|client| it.client == client)
-                                && session.is_none_or(|session| it.session == Some(session))
-                                && !except.contains(&it.client)
-                        })
+                    self.by_conn.get(conn).is_some_and(|it| {
+                        let own = u128::from_le_bytes(it.client);
+                        let secret = it.session.as_deref();
+                        client.is_none_or(|client| own == client)
+                            && session.is_none_or(|it| secret == Some(&it.to_le_bytes()))
+                            && !except.contains(&own)
+                    })
                 })
                 .collect(),
         }
@@ -227,14 +249,20 @@ impl Directory {
     /// Makes a session known. A second time it gets its new ids.
     pub(crate) fn register(&mut self, conn: ConnId, identity: Identity) {
         self.unregister(conn);
-        self.clients.insert(identity.client, conn);
-        if let Some(secret) = identity.session {
+        let client = identity.client.to_le_bytes();
+        let session = identity.session.map(u128::to_le_bytes);
+        self.clients.insert(client, conn);
+        if let Some(secret) = session {
             self.secrets.insert(secret, conn);
         }
         if !identity.user.is_empty() {
             self.users.insert((identity.user.clone(), conn));
         }
-        self.by_conn.entry(conn).or_default().identity = Some(identity);
+        let known = self.by_conn.entry(conn).or_default();
+        known.client = client;
+        known.session = session.map(Box::new);
+        known.user = identity.user;
+        known.is_registered = true;
     }
 
     /// Adds a member. Says whether others are to hear of it.
@@ -245,15 +273,23 @@ impl Directory {
             return false;
         }
         let known = self.by_conn.entry(conn).or_default();
-        known.memberships.push(channel.into());
+        known
+            .memberships
+            .get_or_insert_default()
+            .push(channel.into());
         announced
     }
 
     /// Removes a member, and says who it was.
     pub(crate) fn leave(&mut self, conn: ConnId, channel: &str) -> Option<Membership> {
         if let Some(known) = self.by_conn.get_mut(&conn) {
-            known.memberships.retain(|name| **name != *channel);
-            if known.identity.is_none() && known.memberships.is_empty() {
+            if let Some(names) = &mut known.memberships {
+                names.retain(|name| **name != *channel);
+                if names.is_empty() {
+                    known.memberships = None;
+                }
+            }
+            if !known.is_registered && known.memberships.is_none() {
                 self.by_conn.remove(&conn);
             }
         }
@@ -269,7 +305,10 @@ impl Directory {
     pub(crate) fn forget(&mut self, conn: ConnId) -> Vec<Box<str>> {
         self.unregister(conn);
         match self.by_conn.get_mut(&conn) {
-            Some(known) => std::mem::take(&mut known.memberships),
+            Some(known) => known
+                .memberships
+                .take()
+                .map_or_else(Vec::new, |names| *names),
             None => Vec::new(),
         }
     }
@@ -278,14 +317,14 @@ impl Directory {
         let Some(known) = self.by_conn.get_mut(&conn) else {
             return;
         };
-        if let Some(identity) = known.identity.take() {
-            self.clients.remove(&identity.client);
-            if let Some(secret) = identity.session {
-                self.secrets.remove(&secret);
+        if std::mem::take(&mut known.is_registered) {
+            self.clients.remove(&known.client);
+            if let Some(secret) = known.session.take() {
+                self.secrets.remove(&*secret);
             }
-            self.users.remove(&(identity.user, conn));
+            self.users.remove(&(std::mem::take(&mut known.user), conn));
         }
-        if known.memberships.is_empty() {
+        if known.memberships.is_none() {
             self.by_conn.remove(&conn);
         }
     }
@@ -301,5 +340,100 @@ impl Directory {
             .map(|(_, conn)| *conn)
             .collect::<Vec<_>>()
             .into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn(index: u32) -> ConnId {
+        ConnId {
+            index,
+            generation: 0,
+        }
+    }
+
+    fn identity(client: u128, user: &str, session: Option<u128>) -> Identity {
+        Identity {
+            client,
+            user: user.into(),
+            session,
+        }
+    }
+
+    fn of_user(user: &str, client: Option<u128>, session: Option<u128>) -> Target {
+        Target::User {
+            user: user.into(),
+            client,
+            session,
+            except: vec![4],
+        }
+    }
+
+    #[test]
+    fn sessions_are_found_by_each_of_their_ids_until_they_are_forgotten() {
+        let mut directory = Directory::default();
+        directory.register(conn(1), identity(1, "ann", Some(11)));
+        directory.register(conn(2), identity(2, "ann", None));
+        directory.register(conn(3), identity(3, "", None));
+        directory.register(conn(4), identity(4, "ann", None));
+        directory.register(conn(5), identity(5, "anna", None));
+        let cases = [
+            (Target::Client(3), &[3][..]),
+            (Target::Client(9), &[]),
+            (Target::Session(11), &[1]),
+            (Target::Session(1), &[]),
+            (of_user("ann", None, None), &[1, 2]),
+            (of_user("ann", Some(2), None), &[2]),
+            (of_user("ann", Some(5), None), &[]),
+            (of_user("ann", None, Some(11)), &[1]),
+            (of_user("anna", None, None), &[5]),
+            (of_user("", None, None), &[]),
+        ];
+        for (target, want) in &cases {
+            let want: Vec<_> = want.iter().map(|index| conn(*index)).collect();
+            assert_eq!(directory.find(target), want, "{target:?}");
+        }
+        assert_eq!((directory.clients(), directory.users()), (5, 2));
+        assert_eq!(directory.connections_of("ann"), 3);
+        for index in 1..=5 {
+            assert_eq!(directory.forget(conn(index)), []);
+        }
+        for (target, _) in &cases {
+            assert_eq!(directory.find(target), [], "{target:?}");
+        }
+        assert_eq!((directory.clients(), directory.users()), (0, 0));
+        assert!(directory.by_conn.is_empty() && directory.secrets.is_empty());
+    }
+
+    #[test]
+    fn members_are_listed_and_told_until_they_leave() {
+        let mut directory = Directory::default();
+        let member = |listed, hears| Membership {
+            is_listed: listed,
+            is_announced: true,
+            hears,
+            ..Membership::default()
+        };
+        assert!(directory.join(conn(1), "a", member(true, false)));
+        assert!(
+            !directory.join(conn(1), "a", member(true, true)),
+            "it is there"
+        );
+        assert!(directory.join(conn(2), "a", member(false, true)));
+        assert!(directory.join(conn(2), "b", member(true, false)));
+        assert_eq!(directory.members("a").listed().count(), 1);
+        let hearers: Vec<_> = directory.members("a").hearers().collect();
+        assert_eq!(hearers, [conn(1), conn(2)]);
+        assert_eq!(directory.leave(conn(3), "a"), None);
+        assert!(directory.leave(conn(1), "a").is_some());
+        assert_eq!(directory.leave(conn(1), "a"), None);
+        let left = directory.forget(conn(2));
+        assert_eq!(left, [Box::from("a"), Box::from("b")]);
+        for channel in left {
+            assert!(directory.leave(conn(2), &channel).is_some());
+        }
+        assert!(directory.members.is_empty() && directory.by_conn.is_empty());
     }
 }
