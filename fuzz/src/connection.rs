@@ -136,7 +136,7 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
         token_lifetime: Duration::from_secs(600),
         allowed_origins: config.server.allowed_origins,
         page: config.server.page,
-        open_channels: config.open_channels,
+        open_channels: config.open_channels.then(|| config.channels.retention()),
         transports,
         reload: Box::new(|| None),
     });
