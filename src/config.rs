@@ -15,6 +15,7 @@ use lmserver_runtime::routing::Routing;
 
 use crate::access::Namespaces;
 use crate::plugins::Plugins;
+use crate::token::KeyServer;
 
 mod client;
 mod environment;
@@ -23,6 +24,7 @@ mod limits;
 mod model;
 mod namespace;
 mod near;
+mod outward;
 mod provider;
 mod proxy;
 mod reload;
@@ -46,6 +48,7 @@ pub use server::{Auth, Server};
 pub(crate) use value::show_listen;
 
 use keys::Keys;
+use outward::Shared;
 use section::{Context, Section};
 use source::Source;
 
@@ -65,6 +68,8 @@ pub struct Config {
     pub open_channels: bool,
     /// `[client]`: connections that speak Centrifugo's client protocol.
     pub client: Client,
+    /// `jwks_public_endpoint`: where the key sets of tokens are fetched from.
+    pub key_servers: Vec<KeyServer>,
     /// `[namespace.*]`, `[without_namespace]`: options of channels by their names.
     pub namespaces: Namespaces,
     /// `[log]`: how much is said, and how.
@@ -215,10 +220,12 @@ impl Config {
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
         let open = open_channels.then_some(&channels);
         let namespaces = namespace::read(&mut root, open, keys, report);
-        let client = Client::read(root.section("client"), &auth, &namespaces, keys, report);
+        let shared = Shared::of(inputs.environment, report);
+        let client = root.section("client");
+        let (client, key_servers) = Client::read(client, &auth, &namespaces, &shared, keys, report);
         let log = Log::read(root.section("log"), inputs.flags, keys, report);
         let sections = root.sections("provider");
-        let providers = Providers::read(sections, &root, inputs, keys, report);
+        let providers = Providers::read(sections, &root, inputs, &shared, keys, report);
         let sections = root.sections("model");
         let routing = model::read(sections, providers, &root, keys, report);
         root.finish(keys, report);
@@ -236,6 +243,7 @@ impl Config {
             channels,
             open_channels,
             client,
+            key_servers,
             namespaces,
             log,
             routing,

@@ -36,6 +36,7 @@ use serde::de::Error as _;
 
 mod algorithm;
 mod claims;
+mod fetch;
 mod jws;
 mod key;
 mod key_set;
@@ -44,6 +45,7 @@ mod pem;
 pub use algorithm::{Algorithm, Family};
 pub(crate) use claims::claims;
 pub use claims::{ConnectionClaims, Overrides, SubscribeOptions, SubscriptionClaims, Validity};
+pub use fetch::{Fetcher, KeyServer};
 pub use jws::{Jws, LONGEST_TOKEN, sign};
 pub use key::{KeyError, LARGEST_KEY_SET, PublicKey, SecretKey};
 pub use key_set::{KeySet, KeySource};
@@ -151,8 +153,7 @@ pub enum Reaction {
     Refuse,
     /// It should fetch a new token.
     Renew,
-    /// It should come again with the same token after the key set was fetched. How often that
-    /// is done is the caller's to bound: anybody can write a `kid`.
+    /// It should come again with the same token after the key set was fetched: see [`Fetcher`].
     Retry,
 }
 
@@ -255,9 +256,12 @@ impl Verifier {
         own.ok_or_else(|| match (source, key_id) {
             (None, _) => TokenError::NoKey,
             (Some(_), None) => TokenError::KeyNotNamed,
-            (Some(source), Some(_)) => TokenError::UnknownKey {
-                may_come: source.url().is_some(),
-            },
+            (Some(source), Some(_)) => {
+                source.note_miss();
+                TokenError::UnknownKey {
+                    may_come: source.url().is_some(),
+                }
+            }
         })
     }
 

@@ -1,10 +1,10 @@
 //! The loop: one owner of connections, runs, channels and plugins.
 //!
 //! ```text
-//!   wait ─► take in ─► expire ─► settle ─► deliver ─┐
-//!    ▲      flags,      due       one read   logs to │
-//!    │      accepts     hints     each       sockets │
-//!    └───────────────────────────────────────────────┘
+//!   wait ─► take in ─► expire ─► settle ─► wish ──────► deliver ─┐
+//!    ▲      flags,      due       one read   the service's  logs to │
+//!    │      accepts     hints     each       own            sockets │
+//!    └──────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! - The clock is read once a turn, after the wait.
@@ -173,6 +173,7 @@ impl<S: Sys> Reactor<S> {
         self.accept();
         self.expire();
         self.settle();
+        self.grant_wish();
         self.deliver();
         Ok(self.go_on())
     }
@@ -198,6 +199,7 @@ impl<S: Sys> Reactor<S> {
                 self.timers.next(),
                 self.channels.deadline(),
                 self.stop.deadline(),
+                self.wish_at(),
                 self.listeners.iter().filter_map(Listener::deadline).min(),
             ]
             .into_iter()

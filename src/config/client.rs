@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::keys::Keys;
 use super::nearest;
+use super::outward::Shared;
 use super::report::Report;
 use super::section::Section;
 use super::server::Auth;
 use crate::access::Namespaces;
 use crate::access::namespace::personal_channel;
-use crate::token;
+use crate::token::{self, KeyServer};
 
 mod token_keys;
 
@@ -87,9 +88,10 @@ impl Client {
         mut section: Section<'_>,
         auth: &Auth,
         namespaces: &Namespaces,
+        shared: &Shared,
         keys: &mut Keys,
         report: &mut Report,
-    ) -> Self {
+    ) -> (Self, Vec<KeyServer>) {
         let mut client = Self::default();
         client.read_switches(&mut section);
         client.read_bounds(&mut section);
@@ -97,15 +99,21 @@ impl Client {
         client.read_personal_channel(&mut section, namespaces);
         let (has_tokens, has_subscription_tokens) =
             (section.has("token"), section.has("subscription_token"));
-        client.token = token_keys::read(section.section("token"), auth, keys, report);
+        let mut key_servers = Vec::new();
+        let mut read = |section| {
+            let (settings, server) = token_keys::read(section, auth, shared, keys, report);
+            key_servers.extend(server);
+            settings
+        };
+        client.token = read(section.section("token"));
         let other = section.section("subscription_token");
         if has_subscription_tokens {
-            client.subscription_token = Some(token_keys::read(other, auth, keys, report));
+            client.subscription_token = Some(read(other));
         }
         let lacks_key = has_tokens && !client.token.has_keys() && !report.has_mistakes();
         client.warn(&mut section, lacks_key);
         section.finish(keys, report);
-        client
+        (client, key_servers)
     }
 
     fn read_switches(&mut self, section: &mut Section<'_>) {

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 
 use lmserver_runtime::routing::Instance;
-use lmserver_runtime::tls::Trust;
 
 use super::Inputs;
 use super::environment::Environment;
 use super::keys::Keys;
-use super::proxy::Proxies;
+use super::outward::Shared;
 use super::report::{Finding, Place, Report};
 use super::section::Section;
 
@@ -47,6 +46,7 @@ impl Providers {
         mut sections: Vec<(String, Section<'a>)>,
         root: &Section<'a>,
         inputs: Inputs<'_>,
+        shared: &Shared,
         keys: &mut Keys,
         report: &mut Report,
     ) -> Self {
@@ -59,11 +59,6 @@ impl Providers {
         if sections.is_empty() && root.is_whole() {
             report.add(silent(root.header().clone()));
         }
-        let proxies = Proxies::of(inputs.environment, report);
-        let shared = Shared {
-            proxies,
-            public_trust: Trust::public(),
-        };
         let mut providers = Self {
             opened: Vec::new(),
             declared: BTreeMap::new(),
@@ -73,7 +68,7 @@ impl Providers {
             providers
                 .declared
                 .insert(name.clone(), section.header().clone());
-            let reader = Reader::new(name, section, inputs, &shared);
+            let reader = Reader::new(name, section, inputs, shared);
             providers.opened.extend(reader.read(keys, report));
         }
         providers
@@ -95,13 +90,6 @@ fn from_environment<'a>(
         .absent("provider.openai")
         .at(Place::Environment(variable));
     (!is_there).then(|| (OPENAI.to_owned(), section))
-}
-
-/// What all providers of a configuration share.
-struct Shared {
-    proxies: Proxies,
-    /// The trust of providers without a `ca_file`: one, so that they share its sessions.
-    public_trust: Trust,
 }
 
 fn silent(place: Place) -> Finding {

@@ -5,6 +5,7 @@
 //! URL ── replace() ──────┘    a set that cannot be read leaves the former one in place
 //! ```
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -109,6 +110,8 @@ impl KeySet {
 pub struct KeySource {
     endpoint: Option<Box<str>>,
     keys: Arc<KeySet>,
+    /// A token has named a key that is not there. Verifying changes nothing else.
+    missed: Cell<bool>,
 }
 
 impl KeySource {
@@ -118,6 +121,7 @@ impl KeySource {
         Self {
             endpoint: None,
             keys: Arc::new(keys),
+            missed: Cell::default(),
         }
     }
 
@@ -129,6 +133,7 @@ impl KeySource {
         Self {
             endpoint: Some(url.into()),
             keys: Arc::default(),
+            missed: Cell::default(),
         }
     }
 
@@ -141,14 +146,26 @@ impl KeySource {
         }
     }
 
-    /// Puts the set that was fetched in place of the former one.
+    /// Puts the set that was fetched in place of the former one. Says whether it is another.
     ///
     /// # Errors
     ///
     /// Why it is no usable set; the former one stays.
-    pub fn replace(&mut self, json: &[u8]) -> Result<(), KeyError> {
-        self.keys = Arc::new(KeySet::parse(json)?);
-        Ok(())
+    pub fn replace(&mut self, json: &[u8]) -> Result<bool, KeyError> {
+        let keys = KeySet::parse(json)?;
+        let is_other = keys != *self.keys;
+        self.keys = Arc::new(keys);
+        Ok(is_other)
+    }
+
+    /// Remembers that a token has named a key that the set does not have.
+    pub(super) fn note_miss(&self) {
+        self.missed.set(true);
+    }
+
+    /// Whether a token has named a key that the set does not have, since this was asked last.
+    pub fn take_miss(&mut self) -> bool {
+        self.missed.take()
     }
 
     /// The set that counts now.

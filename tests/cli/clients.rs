@@ -137,6 +137,23 @@ fn public_keys_come_from_files_the_environment_or_the_file_itself() {
 }
 
 #[test]
+fn key_sets_are_fetched_from_where_the_sections_say() {
+    let urls = |text: &str| -> Vec<String> {
+        let servers = read(text).key_servers;
+        servers.iter().map(|it| it.url().to_owned()).collect()
+    };
+    let one = "[client.token]\njwks_public_endpoint = \"https://issuer.example/keys/\"\n";
+    let other = "[client.subscription_token]\njwks_public_endpoint = \"http://[::1]/\"\n";
+    assert_eq!(urls(one), ["https://issuer.example/keys/"]);
+    assert_eq!(urls(other), ["http://[::1]/"]);
+    assert_eq!(
+        urls(&format!("{one}{other}")),
+        ["https://issuer.example/keys/", "http://[::1]/"]
+    );
+    assert!(urls("[client.token]\njwks_file = \"jwks.json\"\n").is_empty());
+}
+
+#[test]
 fn each_option_of_a_namespace_has_its_place() {
     let all = "history_size = 5\nhistory_ttl = \"6s\"\nhistory_meta_ttl = \"7s\"\n\
          force_recovery = true\nforce_recovery_mode = \"cache\"\nallow_positioning = true\n\

@@ -37,9 +37,45 @@ pub trait Service {
         None
     }
 
+    /// What the service wants of the engine by itself. It is asked once a turn, so that having no
+    /// wish must cost next to nothing. Nobody tells it the answer.
+    fn wish(&mut self, _cx: &mut WishCx<'_>) -> Option<Query> {
+        None
+    }
+
+    /// When it has a wish at the latest, even if nothing else happens until then.
+    fn wish_at(&self) -> Option<Moment> {
+        None
+    }
+
     /// `SIGHUP`: reads the configuration again. Nothing, if it is broken (and reported).
     fn reload(&mut self) -> Option<Arc<Routing>> {
         None
+    }
+}
+
+/// What a service may know and draw when it is asked for a wish.
+pub struct WishCx<'a> {
+    /// The reactor's clock.
+    pub now: Moment,
+    /// Is the server stopping? Then it starts nothing new, and [`Service::wish_at`] is not asked.
+    pub draining: bool,
+    pub(crate) random: &'a mut dyn FnMut(&mut [u8]),
+}
+
+impl<'a> WishCx<'a> {
+    /// A context for a service without an engine. `random` fills with random bytes.
+    pub fn new(now: Moment, draining: bool, random: &'a mut dyn FnMut(&mut [u8])) -> Self {
+        Self {
+            now,
+            draining,
+            random,
+        }
+    }
+
+    /// Fills `out` with random bytes fit for secrets.
+    pub fn random(&mut self, out: &mut [u8]) {
+        (self.random)(out);
     }
 }
 

@@ -1,7 +1,7 @@
-//! What the service asks the engine: chats, states, cancels, publications.
+//! What the service asks the engine: chats, states, cancels, publications; and its own wishes.
 
-use super::Reactor;
 use super::client::draw_epoch;
+use super::{Reactor, contained};
 use crate::channel::registry::{Created, PublishOutcome, Registry};
 use crate::channel::{History, Life, Placement, Published};
 use crate::directory::{Directory, Notice};
@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::ids::ChannelId;
 use crate::metrics::Metrics;
 use crate::plugin::query::{Answer, Publish, Query, Range, Submission};
+use crate::plugin::service::WishCx;
 use crate::run::Run;
 use crate::sys::Sys;
 use crate::time::Moment;
@@ -120,6 +121,29 @@ impl<S: Sys> Reactor<S> {
             Query::Channels => Outcome::Channels(self.channels.read_channels()),
             Query::Signal(target, signal) => Outcome::Signalled(self.signal(&target, signal)),
             Query::Metrics => Outcome::Metrics(Box::new(self.metrics())),
+        }
+    }
+
+    /// When the service is to be asked for a wish at the latest.
+    pub(super) fn wish_at(&self) -> Option<Moment> {
+        self.service.wish_at().filter(|_| !self.stop.is_draining())
+    }
+
+    /// Asks the service for a wish, and carries it out.
+    pub(super) fn grant_wish(&mut self) {
+        let draining = self.stop.is_draining();
+        let Self {
+            service,
+            sys,
+            metrics,
+            now,
+            ..
+        } = self;
+        let mut random = |out: &mut [u8]| sys.random(out);
+        let mut cx = WishCx::new(*now, draining, &mut random);
+        if let Some(Some(query)) = contained(metrics, || service.wish(&mut cx)) {
+            self.answer_query(query);
+            self.run_agenda();
         }
     }
 

@@ -1,18 +1,17 @@
 //! Reads one `[provider.NAME]`: the keys that every kind takes, then the plugin's own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use lmserver_runtime::plugin::provider::{
     BaseUrl, Endpoint, OpenProvider, Provider, ProviderSettings, Secret,
 };
 use lmserver_runtime::routing::{Instance, ProviderTimers};
-use lmserver_runtime::tls::Trust;
 
-use super::{Configured, ECHO, OPENAI, OPENAI_MODEL, Shared};
+use super::{Configured, ECHO, OPENAI, OPENAI_MODEL};
 use crate::config::keys::Keys;
+use crate::config::outward::Shared;
 use crate::config::report::{Finding, Place, Report};
-use crate::config::section::{Section, reason};
+use crate::config::section::Section;
 use crate::config::{Inputs, nearest, secret};
 use crate::plugins::Plugins;
 
@@ -52,7 +51,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         let settings = self.settings();
         let model = self.model(&kind);
         let timers = self.timers();
-        let trust = self.trust();
+        let trust = self.section.trust("ca_file", &self.shared.public_trust);
         let Some(open) = self.inputs.plugins.find_provider(&kind) else {
             let (problem, fix) = unknown_kind(&kind, &self.section, self.inputs.plugins);
             self.section.mistake(kind_place, problem, fix);
@@ -202,27 +201,6 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
         timers
     }
-
-    fn trust(&mut self) -> Option<Trust> {
-        let trust = match self.section.path_to_file("ca_file") {
-            Some(path) => trust_in(&path),
-            None => Ok(self.shared.public_trust.clone()),
-        };
-        let mistake = |problem| {
-            let problem = format!("`ca_file`: {problem}");
-            self.section.mistake_at(
-                "ca_file",
-                problem,
-                "name a file of certificates in PEM form",
-            );
-        };
-        trust.map_err(mistake).ok()
-    }
-}
-
-fn trust_in(path: &Path) -> Result<Trust, String> {
-    let pem = std::fs::read(path).map_err(|error| reason(&error))?;
-    Trust::with_authorities(&pem).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn unknown_kind(kind: &str, section: &Section<'_>, plugins: &Plugins) -> (String, String) {

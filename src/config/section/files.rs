@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use lmserver_runtime::tls::Trust;
+
 use crate::config::secret;
 use crate::token::{KeyError, KeySet, LARGEST_KEY_SET, PublicKey};
 
@@ -42,6 +44,18 @@ impl Section<'_> {
         None
     }
 
+    /// Takes the path of certificates that TLS trusts besides the `public` ones.
+    pub(crate) fn trust(&mut self, key: &str, public: &Trust) -> Option<Trust> {
+        let Some(path) = self.path_to_file(key) else {
+            return Some(public.clone()).filter(|_| !self.has(key));
+        };
+        let mistake = |problem| {
+            let fix = "name a file of certificates in PEM form";
+            self.mistake_at(key, format!("`{key}`: {problem}"), fix);
+        };
+        authorities(&path).map_err(mistake).ok()
+    }
+
     /// Takes the path of a key set.
     pub(crate) fn key_set(&mut self, key: &str) -> Option<KeySet> {
         let path = self.path_to_file(key)?;
@@ -65,6 +79,11 @@ fn read(path: &Path) -> Result<KeySet, String> {
         .read_to_end(&mut json)
         .map_err(|error| reason(&error))?;
     KeySet::parse(&json).map_err(|error: KeyError| error.to_string())
+}
+
+fn authorities(path: &Path) -> Result<Trust, String> {
+    let pem = std::fs::read(path).map_err(|error| reason(&error))?;
+    Trust::with_authorities(&pem).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn key_form(key: &str) -> String {

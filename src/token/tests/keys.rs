@@ -208,9 +208,13 @@ fn a_fetched_set_takes_the_place_of_the_former_one() {
     assert_eq!(unknown.reaction(), Reaction::Retry);
     assert_eq!(check(&verifier), Err(unknown.clone()));
     let source = verifier.key_source().unwrap();
+    assert!(source.take_miss() && !source.take_miss(), "it is wanted");
     assert_eq!(source.url(), Some("https://issuer.example/jwks.json"));
     source.replace(JWKS.as_bytes()).unwrap();
     assert_eq!(check(&verifier), Ok(()));
+    assert!(!verifier.key_source().unwrap().take_miss());
+    let same = verifier.key_source().unwrap().replace(JWKS.as_bytes());
+    assert_eq!(same, Ok(false), "it is the same set");
     let broken = verifier.key_source().unwrap().replace(b"<html>");
     assert_eq!(broken, Err(KeyError::NotKeySet));
     assert_eq!(check(&verifier), Ok(()), "the former set stays");
