@@ -11,12 +11,11 @@ use lmserver_proto::centrifuge::{
 };
 use lmserver_runtime::channel::History;
 use lmserver_runtime::directory::Members;
-use lmserver_runtime::event::Details;
+use lmserver_runtime::event::{Details, payload};
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::access::{ActAsk, ActGrant, Action, Denial, Expiry, SubscribeAsk};
 use lmserver_runtime::plugin::query::{Answer, Publish, Query, Range};
 use lmserver_runtime::plugin::transport::{Disconnect, Entry, SessionCx};
-use serde::de::IgnoredAny;
 
 use crate::connect::VERSION;
 use crate::encoding::{client_info, publication};
@@ -67,14 +66,12 @@ impl Client {
     ) -> Result<(), Disconnect> {
         let channel = &*request.channel;
         if !channel.is_empty() {
-            let refused = if request.kind != 0 {
-                Some(ErrorCode::NotAvailable)
-            } else {
-                // Subscribers with JSON take nothing else.
-                let is_json = serde_json::from_slice::<IgnoredAny>(request.data).is_ok();
-                (!is_json).then_some(ErrorCode::BadRequest)
+            let refusal = match (request.kind, request.data) {
+                (0, []) => Some(ErrorCode::BadRequest),
+                (0, _) => None,
+                _ => Some(ErrorCode::NotAvailable),
             };
-            if let Some(code) = refused {
+            if let Some(code) = refusal {
                 self.error(id, code, cx);
                 return Ok(());
             }
@@ -83,14 +80,16 @@ impl Client {
             return Ok(());
         };
         let subscription = self.subscriptions.find(channel);
+        let (data, binary) = payload(request.data);
         let details = Details {
             publisher: Some(self.info(subscription.and_then(|it| it.info()))),
             as_delta: grant.as_delta,
+            binary,
             ..Details::default()
         };
         let publish = Publish {
             channel: channel.into(),
-            data: one_line(request.data),
+            data,
             details: Some(Box::new(details)),
             retention: grant.create.unwrap_or(Retention::NONE),
             is_fleeting: false,
@@ -178,10 +177,11 @@ impl Client {
     }
 
     fn reply_history(&mut self, id: u32, history: &History<'_>, cx: &mut SessionCx<'_>) {
+        let protocol = self.carrier.protocol();
         let entries: Vec<Entry<'_>> = history.entries().collect();
         let publications: Vec<Publication<'_>> = entries
             .iter()
-            .map(|entry| publication(entry, false))
+            .map(|entry| publication(entry, protocol, false))
             .collect();
         let position = history.position();
         let result = HistoryResult {
@@ -281,25 +281,5 @@ impl Client {
         }
         self.reckon_expiry();
         self.reply(id, ReplyResult::SubRefresh { ttl }, cx);
-    }
-}
-
-/// A JSON document without the line breaks between its tokens: a string cannot have one.
-fn one_line(json: &[u8]) -> Box<[u8]> {
-    if memchr::memchr2(b'\n', b'\r', json).is_none() {
-        return json.into();
-    }
-    let kept = json.iter().filter(|byte| !matches!(byte, b'\n' | b'\r'));
-    kept.copied().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_is_put_into_one_line() {
-        assert_eq!(*one_line(b"{\"a\":\r\n 1}"), *b"{\"a\": 1}");
-        assert_eq!(*one_line(br#"{"a":"\n"}"#), *br#"{"a":"\n"}"#);
     }
 }

@@ -58,7 +58,7 @@ impl Client {
         }
     }
 
-    /// Connects the client. `resume` is a position for subscriptions that name none.
+    /// Connects the client. `resume` is a position in one of its subscriptions.
     pub(crate) fn connect(
         &mut self,
         id: u32,
@@ -142,6 +142,7 @@ impl Client {
             placed: Vec::new(),
             failed: false,
         });
+        let is_only = grant.subscriptions.len() == 1;
         for (channel, grant) in grant.subscriptions {
             let asked = request
                 .subs
@@ -149,10 +150,8 @@ impl Client {
                 .rev()
                 .find(|(name, _)| **name == *channel);
             let mut wanted = asked.map_or_else(Wanted::default, |(_, it)| Wanted::of(it));
-            if wanted.recover.is_none()
-                && let Some(position) = resume
-            {
-                wanted.recover = Some((position.offset, position.epoch.as_str().into()));
+            if let Some(position) = resume {
+                wanted.resume(position, is_only);
             }
             self.place(&channel, grant, wanted, Purpose::Connect, cx);
         }
@@ -212,14 +211,14 @@ impl Client {
         let rare = self.rare.as_deref();
         let (session, node) = rare.map_or((None, None), |rare| (rare.session, rare.node));
         let (client, session, node) = (self.id.to_string(), text(session), text(node));
-        let placed = &connecting.placed;
+        let (placed, protocol) = (&connecting.placed, self.carrier.protocol());
         let entries: Vec<Vec<Entry<'_>>> = placed.iter().map(ServerSide::entries).collect();
         let publications: Vec<Vec<Publication<'_>>> = (placed.iter().zip(&entries))
             .map(|(placed, entries)| {
                 let quoted = placed.facts.is_delta;
                 entries
                     .iter()
-                    .map(|entry| publication(entry, quoted))
+                    .map(|entry| publication(entry, protocol, quoted))
                     .collect()
             })
             .collect();

@@ -12,7 +12,7 @@
 
 use lmserver_proto::centrifuge::delta::{self, Cut};
 use lmserver_proto::centrifuge::{Channel, ClientInfo, Protocol, Publication, Push, PushEvent};
-use lmserver_runtime::event;
+use lmserver_runtime::event::{self, Details};
 use lmserver_runtime::plugin::transport::{Encoding, Entry, Envelope};
 
 use crate::carrier::{Carrier, Form, Framing};
@@ -94,7 +94,7 @@ impl Pushes {
     /// Appends an entry as a push, unframed: as a difference if `may_differ`.
     pub(crate) fn write(&self, entry: &Entry<'_>, may_differ: bool, out: &mut Vec<u8>) {
         let mut difference = Vec::new();
-        let mut publication = publication(entry, self.is_delta);
+        let mut publication = publication(entry, self.carrier.protocol(), self.is_delta);
         let asked = entry.details.is_some_and(|details| details.as_delta);
         if self.is_delta
             && may_differ
@@ -155,10 +155,14 @@ impl Encoding for Pushes {
 }
 
 /// An entry of a channel as a publication, whole.
-pub(crate) fn publication<'a>(entry: &'a Entry<'a>, is_quoted: bool) -> Publication<'a> {
+pub(crate) fn publication<'a>(
+    entry: &'a Entry<'a>,
+    protocol: Protocol,
+    is_quoted: bool,
+) -> Publication<'a> {
     let details = entry.details;
     Publication {
-        data: entry.json,
+        data: data(entry.json, details, protocol),
         quoted: is_quoted,
         info: details
             .and_then(|details| details.publisher.as_ref())
@@ -173,6 +177,19 @@ pub(crate) fn publication<'a>(entry: &'a Entry<'a>, is_quoted: bool) -> Publicat
         } else {
             ""
         },
+    }
+}
+
+/// The data of a publication: what is no JSON goes out as it is where that is possible.
+pub(crate) fn data<'a>(
+    json: &'a [u8],
+    details: Option<&'a Details>,
+    protocol: Protocol,
+) -> &'a [u8] {
+    let binary = details.and_then(|details| details.binary.as_deref());
+    match protocol {
+        Protocol::Json => json,
+        Protocol::Protobuf => binary.unwrap_or(json),
     }
 }
 

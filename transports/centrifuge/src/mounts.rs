@@ -197,11 +197,16 @@ impl Transport for UniSse {
             Method::Post => Cow::Borrowed(opening.body),
             _ => return Err(not_allowed("GET, POST")),
         };
-        let seen = opening.request.fields.get("Last-Event-ID");
+        let seen = (opening
+            .request
+            .fields
+            .get("Last-Event-ID")
+            .map(Cow::Borrowed))
+        .or_else(|| parameter(&opening, "last_event_id"));
         let seen = seen.and_then(|id| id.parse().ok());
         let connect = connect_request(&request)?;
         let fields = opening.fields;
-        let client = on_stream(Kind::Events, Form::Event, true, &request, fields, cx)?;
+        let client = on_stream(Kind::PushEvents, Form::Event, true, &request, fields, cx)?;
         Ok(unidirectional(client, &connect, seen, cx))
     }
 }
@@ -215,7 +220,7 @@ impl Transport for UniHttpStream {
         let opening = posted(admitted(opening)?)?;
         let connect = connect_request(opening.body)?;
         let (body, fields) = (opening.body, opening.fields);
-        let client = on_stream(Kind::Messages, Form::Json, true, body, fields, cx)?;
+        let client = on_stream(Kind::Pushes, Form::Json, true, body, fields, cx)?;
         Ok(unidirectional(client, &connect, None, cx))
     }
 }

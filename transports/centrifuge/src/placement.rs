@@ -242,7 +242,7 @@ impl Client {
         if facts.recovered {
             self.take_missed(channel, backlog, |entry| {
                 let before = writer.len();
-                writer.publication(&publication(entry, quoted));
+                writer.publication(&publication(entry, protocol, quoted));
                 writer.len() - before
             });
         }

@@ -7,7 +7,7 @@ use lmserver_runtime::event::Details;
 use lmserver_runtime::plugin::access::Expiry;
 use lmserver_runtime::plugin::transport::{Disconnect, Notice, SessionCx, Signal};
 
-use crate::encoding::client_info;
+use crate::encoding::{client_info, data as data_of};
 use crate::session::Client;
 use crate::subscribe::Wanted;
 use crate::subscription::Purpose;
@@ -137,9 +137,10 @@ impl Client {
             return Ok(());
         }
         let is_delta = subscription.flags.is_delta;
+        let payload = data_of(data, details, self.carrier.protocol());
         let publisher = details.and_then(|details| details.publisher.as_ref());
         let publication = Publication {
-            data,
+            data: payload,
             quoted: is_delta,
             info: publisher.map(client_info),
             tags,

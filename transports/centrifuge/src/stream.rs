@@ -6,11 +6,14 @@
 use std::borrow::Cow;
 
 use lmserver_proto::http1::server::Answering;
-use lmserver_proto::http1::{LAST_CHUNK, Response, Version};
+use lmserver_proto::http1::{LAST_CHUNK, Response, Version, write_chunk};
 use lmserver_runtime::plugin::transport::{Disconnect, SessionCx};
 
 /// Bytes that a client may send behind its request while the stream runs.
 const LEFTOVER: usize = 16 * 1024;
+
+/// How long an `EventSource` waits before it comes back.
+const RETRY: &[u8] = b"retry: 1000\n";
 
 /// The response of one session.
 #[derive(Debug)]
@@ -25,10 +28,14 @@ pub(crate) struct Stream {
 /// What the response is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Server-sent events.
+    /// Replies and pushes as server-sent events.
     Events,
-    /// Messages, one behind the other.
+    /// Pushes alone as server-sent events.
+    PushEvents,
+    /// Replies and pushes, one behind the other.
     Messages,
+    /// Pushes alone, one behind the other.
+    Pushes,
 }
 
 #[derive(Debug)]
@@ -39,6 +46,12 @@ enum State {
     Begun,
     /// The end is written.
     Ended,
+}
+
+impl Kind {
+    const fn is_events(self) -> bool {
+        matches!(self, Self::Events | Self::PushEvents)
+    }
 }
 
 impl Stream {
@@ -74,19 +87,23 @@ impl Stream {
             .with_field("Pragma", "no-cache")
             .with_field("Expire", "0")
             .with_field("X-Accel-Buffering", "no");
-        if self.kind == Kind::Events {
+        if self.kind.is_events() {
             response = response.with_field("Content-Type", "text/event-stream; charset=utf-8");
         }
         response.fields.append(fields);
         let date = cx.date();
         self.answering.begin_stream(&response, &date, cx.out());
         self.state = State::Begun;
-        if self.kind == Kind::Events {
-            // An empty line says nothing, and takes the head through proxies.
-            match self.answering.version {
-                Version::Http11 => cx.out().extend_from_slice(b"2\r\n\r\n\r\n"),
-                Version::Http10 => cx.out().extend_from_slice(b"\r\n"),
-            }
+        // What says nothing takes the head through proxies. It ends in no empty line where it
+        // would be an event of its own to some clients.
+        let opening: &[u8] = match self.kind {
+            Kind::Events => b"\r\n",
+            Kind::PushEvents => RETRY,
+            Kind::Messages | Kind::Pushes => return,
+        };
+        match self.answering.version {
+            Version::Http11 => write_chunk(cx.out(), opening),
+            Version::Http10 => cx.out().extend_from_slice(opening),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use lmserver_proto::centrifuge::filter::Filter;
 use lmserver_proto::centrifuge::{ErrorCode, ReplyResult, SubscribeRequest};
-use lmserver_runtime::event::{After, ClientInfo};
+use lmserver_runtime::event::{After, ClientInfo, Position};
 use lmserver_runtime::plugin::access::{Feature, SubscribeAsk, SubscribeGrant};
 use lmserver_runtime::plugin::transport::{self, Disconnect, Lost, Membership, SessionCx};
 
@@ -45,6 +45,18 @@ impl Wanted {
             numbered: has(SubscribeRequest::COMPACTION),
             refuses_unrecoverable: has(SubscribeRequest::REFUSE_UNRECOVERABLE),
             filter: None,
+        }
+    }
+}
+
+impl Wanted {
+    /// Takes a position that the client has come to since it wrote its request, if it is one of
+    /// this channel or may be: the channel is the only one, or the request names no position.
+    pub(crate) fn resume(&mut self, position: Position, is_only: bool) {
+        let epoch = position.epoch.as_str();
+        let named = self.recover.as_ref().map(|(_, epoch)| &**epoch);
+        if is_only || named.is_none_or(|named| named == epoch) {
+            self.recover = Some((position.offset, epoch.into()));
         }
     }
 }
