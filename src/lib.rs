@@ -15,11 +15,12 @@ pub mod api;
 mod assemble;
 mod cli;
 pub mod config;
+mod json;
 mod log;
 mod plugins;
 pub mod token;
 
-pub use plugins::{OpenTransport, Plugins};
+pub use plugins::{ClientTransports, OpenClientTransports, OpenTransport, Plugins};
 
 /// Carries out a command line; the first argument is the program's name.
 pub fn run(plugins: Plugins, args: impl IntoIterator<Item = OsString>) -> ExitCode {
