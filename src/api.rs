@@ -15,26 +15,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::{Method, Request, Response};
-use lmserver_runtime::limits::Retention;
+use lmserver_runtime::plugin::access::Access;
 use lmserver_runtime::plugin::provider::Secret;
 use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx};
 use lmserver_runtime::plugin::transport::Transport;
 use lmserver_runtime::routing::Routing;
 
+use crate::access::Policy;
+
 mod auth;
+mod centrifugo;
 mod chat;
 mod connection;
+mod emulation;
 mod metrics;
 mod ops;
 mod origin;
 mod page;
-mod publish;
 mod refusal;
 mod route;
 mod token;
 
 use auth::Auth;
+use centrifugo::{Desk, Remembered};
 use connection::{Listening, Transports};
+use emulation::Emulation;
 use origin::{Origin, Origins};
 use refusal::{Code, Refusal, Shape, clip, error_body};
 use route::Route;
@@ -53,11 +58,16 @@ pub struct ApiSettings {
     pub allowed_origins: Option<Vec<String>>,
     /// Is the chat page served at `/`?
     pub page: bool,
-    /// What channels keep that exist as soon as somebody names them, if such are allowed.
-    pub open_channels: Option<Retention>,
+    /// What channels there are, and who may do what with them.
+    pub policy: Policy,
     /// The transports by the last part of their path: `sse` is `/connection/sse`. The one named
     /// `sse` also answers `POST /api/chat` where the stream itself is wanted.
     pub transports: BTreeMap<Box<str>, Box<dyn Transport>>,
+    /// The transports of clients that name their channels themselves, under `/connection/` too.
+    /// Where a name is in both tables, a request that names a channel is for the other one.
+    pub client_transports: BTreeMap<Box<str>, Box<dyn Transport>>,
+    /// The id of this process, which those clients name in requests beside their connection.
+    pub node: Box<str>,
     /// Reads the configuration again.
     pub reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
 }
@@ -70,8 +80,11 @@ pub struct Api {
     auth: Arc<Auth>,
     origins: Origins,
     transports: Transports,
+    clients: Transports,
+    node: Box<str>,
+    policy: Policy,
+    remembered: Remembered,
     page: bool,
-    open_channels: Option<Retention>,
     reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
 }
 
@@ -80,28 +93,34 @@ impl Api {
     pub fn new(settings: ApiSettings) -> Self {
         let secret = settings.token_secret.as_ref();
         let auth = Auth::new(&settings.api_keys, secret, settings.token_lifetime);
-        let transports = settings.transports.into_iter();
+        let shared = |transports: BTreeMap<Box<str>, Box<dyn Transport>>| {
+            let transports = transports.into_iter();
+            transports
+                .map(|(name, opener)| (name, Arc::from(opener)))
+                .collect()
+        };
         Self {
             auth: Arc::new(auth),
             origins: Origins::new(settings.allowed_origins),
-            transports: transports
-                .map(|(name, opener)| (name, Arc::from(opener)))
-                .collect(),
+            transports: shared(settings.transports),
+            clients: shared(settings.client_transports),
+            node: settings.node,
+            policy: settings.policy,
+            remembered: Remembered::default(),
             page: settings.page,
-            open_channels: settings.open_channels,
             reload: settings.reload,
         }
     }
 
     fn answer(
-        &self,
+        &mut self,
         request: &Request,
         body: &[u8],
         origin: &Origin,
         cx: &mut ServiceCx<'_>,
     ) -> Outcome {
         let path = request.path();
-        let route = Route::find(path).filter(|route| self.page || *route != Route::Page);
+        let route = self.find(request);
         match request.method {
             Method::Connect => return Err(no_proxy()),
             Method::Options => {
@@ -115,8 +134,20 @@ impl Api {
         }
         refuse_foreign(request, origin)?;
         match route {
-            Route::Publish => publish::publish(&self.auth, self.open_channels, request, body),
+            Route::Server(method) => {
+                self.auth.backend(request)?;
+                Ok(self.desk(cx).call(method, request, body))
+            }
+            Route::ServerNamed => {
+                self.auth.backend(request)?;
+                Ok(self.desk(cx).call_named(request, body))
+            }
+            Route::Emulation => self.emulation().call(request, body),
+            Route::Init => respond(Response::json(200, "{}")),
             Route::Connection(name) => self.listening().open(name, request, body, origin, cx),
+            Route::Client(name) => self
+                .listening()
+                .open_client(name, request, body, origin, cx),
             Route::Chats => chat::post(
                 &self.auth,
                 self.transports.get("sse"),
@@ -139,11 +170,44 @@ impl Api {
         }
     }
 
-    fn listening(&self) -> Listening<'_> {
+    /// The route of a request. What is switched off is not there.
+    fn find<'a>(&self, request: &'a Request) -> Option<Route<'a>> {
+        match Route::find(request.path())? {
+            Route::Page if !self.page => None,
+            Route::Emulation | Route::Init if self.clients.is_empty() => None,
+            Route::Connection(name) if self.is_client(name, request) => Some(Route::Client(name)),
+            route => Some(route),
+        }
+    }
+
+    /// Whether the request is for a transport of clients that name their channels themselves.
+    fn is_client(&self, name: &str, request: &Request) -> bool {
+        let names_channel = connection::named_channel(request).is_some();
+        self.clients.contains_key(name) && !(names_channel && self.transports.contains_key(name))
+    }
+
+    fn listening(&mut self) -> Listening<'_> {
         Listening {
             transports: &self.transports,
+            clients: &self.clients,
             auth: &self.auth,
-            open_channels: self.open_channels,
+            policy: &mut self.policy,
+        }
+    }
+
+    fn desk(&mut self, cx: &ServiceCx<'_>) -> Desk<'_> {
+        Desk {
+            policy: &self.policy,
+            remembered: &mut self.remembered,
+            node: &self.node,
+            now: cx.now,
+        }
+    }
+
+    fn emulation(&self) -> Emulation<'_> {
+        Emulation {
+            node: &self.node,
+            body_bytes: self.policy.settings().message_bytes,
         }
     }
 }
@@ -164,6 +228,10 @@ impl Service for Api {
             .with_close()
     }
 
+    fn access(&mut self) -> Option<&mut dyn Access> {
+        Some(&mut self.policy)
+    }
+
     fn reload(&mut self) -> Option<Arc<Routing>> {
         (self.reload)()
     }
@@ -181,11 +249,6 @@ fn ask(
         then(answer, cx).unwrap_or_else(|refusal| Reply::Response(refusal.response(Shape::Own)))
     };
     Reply::Ask(query, Box::new(then))
-}
-
-/// Whether a JSON text can only be an object. A struct would be read from an array too.
-fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().starts_with(b"{")
 }
 
 fn respond(response: Response) -> Outcome {

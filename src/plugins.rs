@@ -8,6 +8,18 @@ use lmserver_runtime::plugin::transport::Transport;
 /// The constructor of a transport plugin.
 pub type OpenTransport = fn() -> Box<dyn Transport>;
 
+/// The constructor of transports of clients that name their channels themselves. It is given
+/// random bytes, of which it makes the id of this process.
+pub type OpenClientTransports = fn(random: [u8; 16]) -> ClientTransports;
+
+/// Transports of clients that name their channels themselves, with commands.
+pub struct ClientTransports {
+    /// The id of this process, which clients name in requests beside their connection.
+    pub node: String,
+    /// The transports by their names; each serves `/connection/NAME`.
+    pub transports: Vec<(&'static str, Box<dyn Transport>)>,
+}
+
 /// The plugins of a binary, by the names that the configuration and the routes use.
 ///
 /// ```no_run
@@ -23,6 +35,7 @@ pub type OpenTransport = fn() -> Box<dyn Transport>;
 pub struct Plugins {
     providers: BTreeMap<&'static str, OpenProvider>,
     transports: BTreeMap<&'static str, OpenTransport>,
+    client_transports: Option<OpenClientTransports>,
 }
 
 impl Plugins {
@@ -30,6 +43,7 @@ impl Plugins {
     pub fn builtin() -> Self {
         #[cfg_attr(
             not(any(
+                feature = "centrifuge",
                 feature = "echo",
                 feature = "openai",
                 feature = "sse",
@@ -46,6 +60,14 @@ impl Plugins {
         plugins.transport("sse", || Box::new(lmserver_sse::Sse));
         #[cfg(feature = "websocket")]
         plugins.transport("websocket", || Box::new(lmserver_websocket::WebSocket));
+        #[cfg(feature = "centrifuge")]
+        plugins.client_transports(|random| {
+            let centrifuge = lmserver_centrifuge::Centrifuge::new(random);
+            ClientTransports {
+                node: centrifuge.node(),
+                transports: centrifuge.transports(),
+            }
+        });
         plugins
     }
 
@@ -67,6 +89,23 @@ impl Plugins {
     pub fn transport(&mut self, name: &'static str, open: OpenTransport) {
         let former = self.transports.insert(name, open);
         refuse_duplicate("transport", name, former.is_some());
+    }
+
+    /// Adds the transports of clients that name their channels themselves. They serve
+    /// `/connection/NAME` too: where [`transport`](Self::transport) has the same name, the
+    /// requests that name no channel.
+    ///
+    /// # Panics
+    ///
+    /// If there are some already: the binary was put together wrongly.
+    pub fn client_transports(&mut self, open: OpenClientTransports) {
+        let former = self.client_transports.replace(open);
+        refuse_duplicate("transports", "of clients", former.is_some());
+    }
+
+    /// Opens the transports of clients that name their channels themselves.
+    pub(crate) fn open_client_transports(&self, random: [u8; 16]) -> Option<ClientTransports> {
+        self.client_transports.map(|open| open(random))
     }
 
     /// Opens all transports, by their names.
@@ -104,6 +143,8 @@ mod tests {
         let transports: Vec<_> = plugins.transports.keys().copied().collect();
         assert_eq!(kinds.contains(&"echo"), cfg!(feature = "echo"));
         assert_eq!(kinds.contains(&"openai"), cfg!(feature = "openai"));
+        let clients = plugins.open_client_transports([0; 16]);
+        assert_eq!(clients.is_some(), cfg!(feature = "centrifuge"));
         assert_eq!(transports.contains(&"sse"), cfg!(feature = "sse"));
         assert_eq!(
             transports.contains(&"websocket"),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver::Plugins;
+use lmserver::access::{Policy, PolicySettings};
 use lmserver::api::{Api, ApiSettings};
 use lmserver::config::{Config, Environment, Flags, Inputs};
 use lmserver_proto::http1::client::{Exchange, ResponseEvent};
@@ -136,8 +137,10 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
         token_lifetime: Duration::from_secs(600),
         allowed_origins: config.server.allowed_origins,
         page: config.server.page,
-        open_channels: config.open_channels.then(|| config.channels.retention()),
+        policy: Policy::new(PolicySettings::new(config.namespaces)),
         transports,
+        client_transports: BTreeMap::new(),
+        node: "".into(),
         reload: Box::new(|| None),
     });
     let routing = Arc::new(config.routing);

@@ -7,9 +7,11 @@
 //! | `token_secret` | anybody | token | token | token |
 //! | both | key | token | key or token | key or token |
 //!
-//! A key comes as `X-API-Key` or Bearer, a token as `token` in the query (browsers cannot set
+//! A key comes as `X-API-Key` or Bearer (of the server API's clients also as `apikey`, or as
+//! `api_key` in the query), a token as `token` in the query (browsers cannot set
 //! fields on EventSource and WebSocket) or Bearer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use lmserver_proto::http1::Request;
@@ -64,24 +66,29 @@ impl Auth {
         })
     }
 
+    /// The same for the server API, whose clients may send the key in the query too.
+    pub(super) fn backend(&self, request: &Request) -> Result<(), Refusal> {
+        let query = request
+            .query()
+            .and_then(|query| percent::query_value(query, "api_key"));
+        match query {
+            Some(key) if self.knows(&sha256(&[key.as_bytes()])) => Ok(()),
+            _ => self.caller(request).map(|_| ()),
+        }
+    }
+
     /// May this client listen to the channel?
     pub(super) fn admit(&self, request: &Request, channel: &str, now: Duration) -> Admission {
         let Some(tokens) = &self.tokens else {
             return Admission::Granted;
         };
-        let query = request
-            .query()
-            .and_then(|query| percent::query_value(query, "token"));
-        let Some(token) = query
-            .as_deref()
-            .or_else(|| authorization(request, "Bearer"))
-        else {
+        let Some(token) = presented_token(request) else {
             return Admission::Unauthorized(
                 "this channel needs a token: send it as ?token=… or Authorization: Bearer …"
                     .to_owned(),
             );
         };
-        match tokens.check(token, channel, now) {
+        match tokens.check(&token, channel, now) {
             Ok(()) => Admission::Granted,
             Err(error @ TokenError::OtherChannel) => Admission::Forbidden(error.to_string()),
             Err(error) => Admission::Unauthorized(error.to_string()),
@@ -155,6 +162,14 @@ pub(super) fn sha256(parts: &[&[u8]]) -> Digest {
 pub(super) fn unauthorized(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::Unauthorized, message)
         .with_field("WWW-Authenticate", "Bearer realm=\"lmserver\"")
+}
+
+/// The token that a listener sends.
+pub(super) fn presented_token(request: &Request) -> Option<Cow<'_, str>> {
+    let query = request
+        .query()
+        .and_then(|query| percent::query_value(query, "token"));
+    query.or_else(|| authorization(request, "Bearer").map(Cow::Borrowed))
 }
 
 fn presented_keys(request: &Request) -> impl Iterator<Item = &[u8]> {

@@ -97,6 +97,13 @@ const METRICS: &[Metric] = &[
         |m| m.requests,
     ),
     gauge("sessions", "Sessions of transports now.", |m| m.sessions),
+    gauge(
+        "clients",
+        "Clients that are connected by commands now.",
+        |m| m.clients,
+    ),
+    gauge("users", "Different users among them.", |m| m.users),
+    gauge("subscriptions", "Subscriptions now.", |m| m.subscriptions),
     gauge("channels", "Channels now.", |m| m.channels),
     gauge("channel_bytes", "Bytes that all channels hold now.", |m| {
         m.channel_bytes

@@ -2,6 +2,8 @@
 
 use lmserver_proto::http1::Method;
 
+use super::centrifugo;
+
 /// A place of the API, found by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -17,10 +19,18 @@ pub(super) enum Route<'a> {
     Chats,
     /// `/api/chat/{channel_id}`, percent-encoded as it came.
     Chat(&'a str),
-    /// `/api/publish`
-    Publish,
-    /// `/connection/{transport}`
+    /// `/api/{method}` of the server API.
+    Server(centrifugo::Method),
+    /// `/api`, where the body names the method.
+    ServerNamed,
+    /// `/connection/{transport}` of a channel that the request names.
     Connection(&'a str),
+    /// `/connection/{transport}` of clients that name channels themselves.
+    Client(&'a str),
+    /// `/emulation`
+    Emulation,
+    /// `/connection/init`
+    Init,
 }
 
 impl<'a> Route<'a> {
@@ -31,25 +41,37 @@ impl<'a> Route<'a> {
                 .filter(|name| !name.is_empty() && !name.contains('/'))
         };
         match path {
-            "/api/publish" => Some(Self::Publish),
+            "/api" => Some(Self::ServerNamed),
             "/api/chat" => Some(Self::Chats),
             "/health" => Some(Self::Health),
             "/ready" => Some(Self::Ready),
             "/metrics" => Some(Self::Metrics),
             "/" => Some(Self::Page),
+            "/emulation" => Some(Self::Emulation),
+            "/connection/init" => Some(Self::Init),
             _ => in_folder("/connection/")
                 .map(Self::Connection)
-                .or_else(|| in_folder("/api/chat/").map(Self::Chat)),
+                .or_else(|| in_folder("/api/chat/").map(Self::Chat))
+                .or_else(|| {
+                    let method = in_folder("/api/").and_then(centrifugo::Method::find);
+                    method.map(Self::Server)
+                }),
         }
     }
 
     /// The value of `Allow` (RFC 9110 §10.2.1).
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Self::Page | Self::Health | Self::Ready | Self::Metrics | Self::Connection(_) => {
-                "GET, HEAD, OPTIONS"
-            }
-            Self::Chats | Self::Publish => "POST, OPTIONS",
+            Self::Page
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Init
+            | Self::Connection(_) => "GET, HEAD, OPTIONS",
+            Self::Chats | Self::Server(_) | Self::ServerNamed | Self::Emulation => "POST, OPTIONS",
+            Self::Client("http_stream" | "uni_http_stream") => "POST, OPTIONS",
+            Self::Client("sse" | "uni_sse") => "GET, POST, OPTIONS",
+            Self::Client(_) => "GET, OPTIONS",
             Self::Chat(_) => "GET, HEAD, DELETE, OPTIONS",
         }
     }
@@ -78,14 +100,26 @@ mod tests {
             ("/metrics", Some(Route::Metrics)),
             ("/api/chat", Some(Route::Chats)),
             ("/api/chat/chat%3A1", Some(Route::Chat("chat%3A1"))),
-            ("/api/publish", Some(Route::Publish)),
+            (
+                "/api/publish",
+                Some(Route::Server(centrifugo::Method::Publish)),
+            ),
+            (
+                "/api/presence_stats",
+                Some(Route::Server(centrifugo::Method::PresenceStats)),
+            ),
+            ("/api", Some(Route::ServerNamed)),
+            ("/emulation", Some(Route::Emulation)),
+            ("/connection/init", Some(Route::Init)),
             ("/connection/sse", Some(Route::Connection("sse"))),
             ("", None),
             ("*", None),
             ("//", None),
             ("/health/", None),
             ("/Health", None),
-            ("/api", None),
+            ("/api/", None),
+            ("/api/Publish", None),
+            ("/emulation/", None),
             ("/api/chat/", None),
             ("/api/chat/a/b", None),
             ("/api/chats", None),

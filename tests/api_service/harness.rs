@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use lmserver::access::{Access, ChannelOptions, History, Namespaces, Policy, PolicySettings};
 use lmserver::api::{Api, ApiSettings};
 use lmserver_proto::http1::server::{Connection, Event};
 use lmserver_proto::http1::{Limits, Method, Response};
 use lmserver_runtime::channel::{Backlog, Placement, Published, Snapshot};
+use lmserver_runtime::directory::{Members, Signal, Target as Addressee};
 use lmserver_runtime::event::{After, ErrorCode, Position};
-use lmserver_runtime::limits::ChannelLimits;
 use lmserver_runtime::metrics::Metrics;
 use lmserver_runtime::plugin::provider::{ChatRequest, Provider, ProviderError, Secret, Start};
-use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, Submission};
+use lmserver_runtime::plugin::query::{Publish, Range};
+use lmserver_runtime::plugin::service::{Answer, Continuation, Query, Reply, Service, Submission};
 use lmserver_runtime::plugin::stage::Stage;
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Opening, Session, SessionCx, Transport,
@@ -38,6 +40,12 @@ pub(crate) enum Script {
     Unknown,
     Expired,
     Metrics,
+    Done,
+    Unrecoverable,
+    Signalled(usize),
+    Channels(Vec<(Box<str>, u32)>),
+    /// Nobody is there.
+    Presence,
 }
 
 /// What the engine was asked.
@@ -45,7 +53,12 @@ pub(crate) enum Asked {
     Submit(Box<Submission>),
     Snapshot(Box<str>),
     Cancel(Box<str>),
-    Publish(Box<str>, String),
+    Publish(Publish),
+    History(Range),
+    RemoveHistory(Box<str>),
+    Presence(Box<str>),
+    Channels,
+    Signal(Addressee, Signal),
     Metrics,
 }
 
@@ -59,6 +72,7 @@ pub(crate) struct Opened {
     pub(crate) admission: Admission,
     pub(crate) may_cancel: bool,
     pub(crate) may_create: bool,
+    pub(crate) body: Vec<u8>,
     pub(crate) fields: Vec<(Cow<'static, str>, String)>,
 }
 
@@ -90,7 +104,15 @@ pub(crate) struct Setup {
     pub(crate) no_page: bool,
     pub(crate) open_channels: bool,
     pub(crate) no_transports: bool,
+    /// Are there transports of clients that name their channels themselves?
+    pub(crate) clients: bool,
+    /// Are there the namespaces `news`, which keeps a history and lists members, and `bare`,
+    /// which does neither?
+    pub(crate) namespaces: bool,
 }
+
+/// The id of the process.
+pub(crate) const NODE: &str = "6c84fb90-12c4-11e1-840d-7b25c5ee775a";
 
 impl Setup {
     pub(crate) fn start(self) -> Server {
@@ -102,6 +124,13 @@ impl Setup {
                 transports.insert(name.into(), Box::new(Recorder { name, opened }));
             }
         }
+        let mut client_transports: BTreeMap<Box<str>, Box<dyn Transport>> = BTreeMap::new();
+        if self.clients {
+            for (path, name) in CLIENTS {
+                let opened = sender.clone();
+                client_transports.insert(path.into(), Box::new(Recorder { name, opened }));
+            }
+        }
         let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         let secret = |text: &str| Secret::new(text.to_owned());
         let api = Api::new(ApiSettings {
@@ -110,10 +139,10 @@ impl Setup {
             token_lifetime: Duration::from_secs(600),
             allowed_origins: self.origins.map(texts),
             page: !self.no_page,
-            open_channels: self
-                .open_channels
-                .then(|| ChannelLimits::default().retention()),
+            policy: self.policy(),
             transports,
+            client_transports,
+            node: NODE.into(),
             reload: Box::new(|| None),
         });
         Server {
@@ -127,6 +156,41 @@ impl Setup {
             asked: Vec::new(),
             opened,
         }
+    }
+}
+
+impl Setup {
+    fn policy(&self) -> Policy {
+        let history = History {
+            size: 100,
+            ttl: Duration::from_secs(300),
+            meta_ttl: Duration::from_secs(3600),
+        };
+        let mut namespaces = Namespaces::new(self.open_channels.then_some(history));
+        if self.namespaces {
+            let news = ChannelOptions {
+                history: Some(history),
+                presence: true,
+                ..ChannelOptions::default()
+            };
+            let public = ChannelOptions {
+                subscribe: Access::ALL,
+                ..news
+            };
+            let named = [
+                ("news", news),
+                ("public", public),
+                ("bare", ChannelOptions::default()),
+            ];
+            let named = named
+                .into_iter()
+                .map(|(name, options)| (name.into(), options));
+            namespaces.named = named.collect();
+        }
+        Policy::new(PolicySettings {
+            free_secret: self.secret.map(|text| Secret::new(text.to_owned())),
+            ..PolicySettings::new(namespaces)
+        })
     }
 }
 
@@ -186,26 +250,32 @@ impl Server {
         self.api.refuse(status, code, message)
     }
 
-    fn finish(&mut self, reply: Reply) -> Got {
-        match reply {
-            Reply::Response(response) => Got::Response(response),
-            Reply::Session(_) => Got::Session(self.opened.try_recv().expect("a recorded opening")),
-            Reply::Ask(query, then) => {
-                let name = match &query {
-                    Query::Submit(submission) => String::from(&*submission.channel),
-                    _ => String::new(),
-                };
-                self.asked.push(asked(query));
-                let metrics = Metrics {
-                    events: 42,
-                    ..Metrics::default()
-                };
-                let answer = answer(&self.script, &name, &metrics);
-                let mut cx = self.stage.service_cx(&self.routing, self.unix_time);
-                let reply = then(answer, &mut cx);
-                self.finish(reply)
+    fn finish(&mut self, mut reply: Reply) -> Got {
+        loop {
+            reply = match reply {
+                Reply::Response(response) => return Got::Response(response),
+                Reply::Session(_) => {
+                    return Got::Session(self.opened.try_recv().expect("a recorded opening"));
+                }
+                Reply::Ask(query, then) => self.go_on(query, then),
             }
         }
+    }
+
+    fn go_on(&mut self, query: Query, then: Continuation) -> Reply {
+        let name = match &query {
+            Query::Submit(submission) => String::from(&*submission.channel),
+            _ => String::new(),
+        };
+        self.asked.push(asked(query));
+        let nobody = Members::default();
+        let metrics = Metrics {
+            events: 42,
+            ..Metrics::default()
+        };
+        let answer = answer(&self.script, &name, &metrics, &nobody);
+        let mut cx = self.stage.service_cx(&self.routing, self.unix_time);
+        then(answer, &mut cx)
     }
 }
 
@@ -214,16 +284,22 @@ fn asked(query: Query) -> Asked {
         Query::Submit(submission) => Asked::Submit(submission),
         Query::Snapshot(channel) => Asked::Snapshot(channel),
         Query::Cancel(channel) => Asked::Cancel(channel),
-        Query::Publish(it) => Asked::Publish(
-            it.channel,
-            String::from_utf8(it.data.into()).expect("UTF-8"),
-        ),
+        Query::Publish(publish) => Asked::Publish(publish),
+        Query::History(range) => Asked::History(range),
+        Query::RemoveHistory(channel) => Asked::RemoveHistory(channel),
+        Query::Presence(channel) => Asked::Presence(channel),
+        Query::Channels => Asked::Channels,
+        Query::Signal(target, signal) => Asked::Signal(target, signal),
         Query::Metrics => Asked::Metrics,
-        _ => panic!("a question that no test expects"),
     }
 }
 
-fn answer<'a>(script: &'a Script, name: &'a str, metrics: &'a Metrics) -> Answer<'a> {
+fn answer<'a>(
+    script: &'a Script,
+    name: &'a str,
+    metrics: &'a Metrics,
+    nobody: &'a Members,
+) -> Answer<'a> {
     match script {
         Script::Submitted => Answer::Submitted {
             channel: name,
@@ -246,8 +322,23 @@ fn answer<'a>(script: &'a Script, name: &'a str, metrics: &'a Metrics) -> Answer
         Script::Unknown => Answer::Unknown,
         Script::Expired => Answer::Expired,
         Script::Metrics => Answer::Metrics(metrics),
+        Script::Done => Answer::Done,
+        Script::Unrecoverable => Answer::Unrecoverable,
+        Script::Signalled(count) => Answer::Signalled(*count),
+        Script::Channels(channels) => Answer::Channels(channels),
+        Script::Presence => Answer::Presence(nobody),
     }
 }
+
+/// The transports of clients: their paths, and their names here.
+const CLIENTS: [(&str, &str); 6] = [
+    ("websocket", "client websocket"),
+    ("sse", "client sse"),
+    ("http_stream", "client http_stream"),
+    ("uni_websocket", "client uni_websocket"),
+    ("uni_sse", "client uni_sse"),
+    ("uni_http_stream", "client uni_http_stream"),
+];
 
 pub(crate) fn position(text: &str) -> Position {
     text.parse().expect("a position")
@@ -325,6 +416,7 @@ impl Transport for Recorder {
             admission: opening.admission,
             may_cancel: opening.may_cancel,
             may_create: opening.create.is_some(),
+            body: opening.body.to_vec(),
             fields: opening.fields,
         };
         self.opened.send(opened).expect("the test listens");

@@ -8,8 +8,11 @@
 )]
 
 mod chat;
+mod clients;
+mod emulation;
 mod harness;
 mod listening;
 mod publishing;
 mod questions;
 mod routes;
+mod server_api;

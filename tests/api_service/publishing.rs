@@ -32,10 +32,13 @@ fn a_publication_is_kept_as_it_stands_but_for_line_breaks_between_tokens() {
             response.body, br#"{"result":{"offset":7,"epoch":"k3f9ab"}}"#,
             "{data}"
         );
-        let Some(Asked::Publish(channel, data)) = server.asked.pop() else {
+        let Some(Asked::Publish(publish)) = server.asked.pop() else {
             panic!("{want}")
         };
-        assert_eq!((&*channel, &*data), ("news", want));
+        assert_eq!(
+            (&*publish.channel, &*publish.data),
+            ("news", want.as_bytes())
+        );
     }
 }
 

@@ -66,7 +66,8 @@ fn every_route_takes_its_methods_and_names_them_to_others() {
 #[test]
 fn other_paths_are_not_found() {
     for target in [
-        "/api",
+        "/api/",
+        "/api/nothing",
         "/api/chat/",
         "/api/chat/a/b",
         "/health/",

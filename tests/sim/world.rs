@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use lmserver::access::{History, Namespaces, Policy, PolicySettings};
 use lmserver::api::{Api, ApiSettings, TOKEN_LIFETIME};
 use lmserver::runtime::limits::{ChannelLimits, Limits};
 use lmserver::runtime::plugin::provider::{
@@ -134,14 +135,21 @@ fn application(channels: &ChannelLimits) -> Api {
         ("sse", Box::new(lmserver_sse::Sse)),
         ("websocket", Box::new(lmserver_websocket::WebSocket)),
     ];
+    let history = History {
+        size: channels.history_size,
+        ttl: channels.history_ttl,
+        meta_ttl: channels.history_ttl,
+    };
     Api::new(ApiSettings {
         api_keys: Vec::new(),
         token_secret: None,
         token_lifetime: TOKEN_LIFETIME,
         allowed_origins: None,
         page: true,
-        open_channels: Some(channels.retention()),
+        policy: Policy::new(PolicySettings::new(Namespaces::new(Some(history)))),
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
+        client_transports: BTreeMap::new(),
+        node: "".into(),
         reload: Box::new(|| None),
     })
 }
