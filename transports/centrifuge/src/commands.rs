@@ -28,6 +28,9 @@ const PRESENCE: u64 = 1 << IDS;
 const PRESENCE_STATS: u64 = 2 << IDS;
 const HISTORY: u64 = 3 << IDS;
 
+/// Bytes of publications in one answer of the history, but for the last of them.
+const HISTORY_BYTES: usize = 1024 * 1024;
+
 impl Client {
     /// Asks whether the client may do something; else it is refused, and the reason is said.
     fn may(
@@ -178,7 +181,16 @@ impl Client {
 
     fn reply_history(&mut self, id: u32, history: &History<'_>, cx: &mut SessionCx<'_>) {
         let protocol = self.carrier.protocol();
-        let entries: Vec<Entry<'_>> = history.entries().collect();
+        // What does not fit the client asks for again, behind the last that it got.
+        let mut room = HISTORY_BYTES;
+        let entries: Vec<Entry<'_>> = history
+            .entries()
+            .take_while(|entry| {
+                let fits = room > 0;
+                room = room.saturating_sub(entry.json.len());
+                fits
+            })
+            .collect();
         let publications: Vec<Publication<'_>> = entries
             .iter()
             .map(|entry| publication(entry, protocol, false))

@@ -30,6 +30,8 @@ pub(crate) struct Connecting {
     ttl: Option<u32>,
     /// Those that have one.
     pub(crate) placed: Vec<ServerSide>,
+    /// Bytes of publications that the answer carries so far.
+    pub(crate) bytes: usize,
     /// One could not get its place, since the server is busy.
     pub(crate) failed: bool,
 }
@@ -140,6 +142,7 @@ impl Client {
             id,
             ttl,
             placed: Vec::new(),
+            bytes: 0,
             failed: false,
         });
         let is_only = grant.subscriptions.len() == 1;
@@ -166,6 +169,7 @@ impl Client {
         let Some(connecting) = busy.connecting.take() else {
             return Ok(());
         };
+        self.busy.take_if(|busy| busy.is_idle());
         if connecting.failed {
             self.leave_all(cx);
             let busy = Denial::Error(error_number(ErrorCode::Internal));

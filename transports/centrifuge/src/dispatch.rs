@@ -15,6 +15,9 @@ use crate::timers::Flow;
 /// Bytes of messages that may wait for a placement.
 const PARKED: usize = 256 * 1024;
 
+/// Bytes of replies and notices that may wait for a client before it is told anything more.
+const QUEUE_BYTES: usize = 1024 * 1024;
+
 /// What a session has while placements are waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
@@ -35,6 +38,13 @@ struct Parked {
     at: usize,
     /// Commands that it may still have.
     left: usize,
+}
+
+impl Busy {
+    /// Whether nothing is waited for, and nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting == 0 && self.parked.is_empty() && self.connecting.is_none()
+    }
 }
 
 /// How a message was left.
@@ -122,6 +132,7 @@ impl Client {
     ) -> Result<Option<Rest>, Disconnect> {
         let mut commands = Commands::of(self.carrier.protocol(), bytes, left);
         while let Some(command) = commands.next() {
+            self.check_queue(cx)?;
             match command {
                 Ok(command) => self.command(&command, cx)?,
                 Err(error) => self.disconnect(error.disconnect(), cx)?,
@@ -164,6 +175,14 @@ impl Client {
             }
             Flow::Flood => self.disconnect(DisconnectCode::TooManyRequests, cx),
         }
+    }
+
+    /// Ends a connection that takes too little of what it is told.
+    pub(crate) fn check_queue(&self, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        if self.phase == Phase::Connected && cx.out().len() > QUEUE_BYTES {
+            return Err(Disconnect::Slow);
+        }
+        Ok(())
     }
 
     /// Carries out a command of a connected client.

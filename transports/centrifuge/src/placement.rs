@@ -207,13 +207,7 @@ impl Client {
                 self.join(channel, facts.membership, cx);
             }
             Purpose::Connect => {
-                let mut missed = Vec::new();
-                if facts.recovered {
-                    self.take_missed(channel, backlog, |entry| {
-                        missed.push(Missed::of(entry));
-                        entry.json.len() + MESSAGE_BYTES
-                    });
-                }
+                let missed = self.keep_missed(channel, &facts, backlog);
                 let busy = self.busy.as_mut();
                 if let Some(connecting) = busy.and_then(|busy| busy.connecting.as_mut()) {
                     connecting.placed.push(ServerSide {
@@ -224,6 +218,33 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Keeps what the answer to the connect command shall carry.
+    fn keep_missed(
+        &mut self,
+        channel: &str,
+        facts: &Facts,
+        backlog: &mut Backlog<'_>,
+    ) -> Vec<Missed> {
+        let mut missed = Vec::new();
+        let mut bytes = (self.busy.as_ref())
+            .and_then(|busy| busy.connecting.as_ref())
+            .map_or(0, |connecting| connecting.bytes);
+        if facts.recovered {
+            let room = ANSWER_BYTES.saturating_sub(bytes);
+            self.take_missed(channel, backlog, room, |entry| {
+                missed.push(Missed::of(entry));
+                let size = entry.json.len() + MESSAGE_BYTES;
+                bytes += size;
+                size
+            });
+        }
+        let busy = self.busy.as_mut();
+        if let Some(connecting) = busy.and_then(|busy| busy.connecting.as_mut()) {
+            connecting.bytes = bytes;
+        }
+        missed
     }
 
     /// Answers a subscribe command.
@@ -240,7 +261,7 @@ impl Client {
         let mut reply = Vec::new();
         let mut writer = SubscribeResultWriter::begin(protocol, id, &result, &mut reply);
         if facts.recovered {
-            self.take_missed(channel, backlog, |entry| {
+            self.take_missed(channel, backlog, ANSWER_BYTES, |entry| {
                 let before = writer.len();
                 writer.publication(&publication(entry, protocol, quoted));
                 writer.len() - before
@@ -250,11 +271,12 @@ impl Client {
         self.say(cx, |_, out| out.extend_from_slice(&reply));
     }
 
-    /// Takes publications for an answer, until it is full. `take` says how many bytes one is.
+    /// Takes publications for an answer, until its room is full. `take` says how many bytes one is.
     fn take_missed(
         &mut self,
         channel: &str,
         backlog: &mut Backlog<'_>,
+        room: usize,
         mut take: impl FnMut(&Entry<'_>) -> usize,
     ) {
         let Some(subscription) = self.subscriptions.find_mut(channel) else {
@@ -262,15 +284,13 @@ impl Client {
         };
         let mut bytes = 0;
         while let Some(entry) = backlog.peek() {
-            if bytes + entry.json.len() > ANSWER_BYTES {
+            if bytes + entry.json.len() > room {
                 return;
             }
             backlog.next();
             let tags = entry.details.map_or(&[][..], |details| &details.tags);
-            let wanted = subscription
-                .filter()
-                .is_none_or(|filter| filter.matches(tags));
-            if wanted {
+            let filter = subscription.filter();
+            if filter.is_none_or(|filter| filter.matches(tags)) {
                 bytes += take(&entry);
                 subscription.flags.has_base = true;
             }

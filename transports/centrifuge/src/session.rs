@@ -189,9 +189,11 @@ impl Session for Client {
         answer: Answer<'_>,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
-        if self.phase == Phase::Connected {
-            self.reply_with(tag, &answer, cx);
+        if self.phase != Phase::Connected {
+            return Ok(());
         }
+        self.check_queue(cx)?;
+        self.reply_with(tag, &answer, cx);
         Ok(())
     }
 
@@ -199,6 +201,7 @@ impl Session for Client {
         if self.phase != Phase::Connected {
             return Ok(());
         }
+        self.check_queue(cx)?;
         self.heed(signal, cx)
     }
 
@@ -211,6 +214,7 @@ impl Session for Client {
         if self.phase != Phase::Connected {
             return Ok(());
         }
+        self.check_queue(cx)?;
         self.tell(channel, notice, cx)
     }
 
@@ -262,10 +266,64 @@ impl Session for Client {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use lmserver_runtime::plugin::access::{
+        Access, ActAsk, ActGrant, ClientSettings, ConnectAsk, ConnectGrant, Denial, Expiry,
+        SubscribeAsk, SubscribeGrant,
+    };
+    use lmserver_runtime::plugin::stage::Stage;
+
     use super::*;
+    use crate::carrier::{Form, Framing};
 
     #[test]
-    fn an_idle_session_is_small() {
+    fn an_idle_session_is_small_and_holds_nothing_of_the_clients() {
         assert!(size_of::<Client>() <= 144, "{} bytes", size_of::<Client>());
+        let mut stage = Stage::default();
+        let carrier = Carrier {
+            framing: Framing::WebSocket,
+            form: Form::Json,
+            is_unidirectional: false,
+        };
+        stage.set_access(Box::new(Anybody(ClientSettings::default())));
+        let mut client = Client::new(carrier, &mut stage.cx());
+        let connect = br#"{"id":1,"connect":{}}"#;
+        let mut bytes = Vec::new();
+        frame::write_frame(&mut bytes, Opcode::Text, true, connect, Some([1, 2, 3, 4]));
+        let (first, second) = bytes.split_at(8);
+        assert_eq!(client.receive(first, &mut stage.cx()), Ok(()));
+        assert!(client.reader.is_some());
+        assert_eq!(client.receive(second, &mut stage.cx()), Ok(()));
+        assert!(client.reader.is_none() && client.busy.is_none() && client.rare.is_none());
+        assert_eq!(client.phase, Phase::Connected);
+    }
+
+    struct Anybody(ClientSettings);
+
+    impl Access for Anybody {
+        fn settings(&self) -> &ClientSettings {
+            &self.0
+        }
+
+        fn connect(&mut self, _: &ConnectAsk<'_>) -> Result<ConnectGrant, Denial> {
+            Ok(ConnectGrant::default())
+        }
+
+        fn refresh(&mut self, _: &str, _: &str, _: Duration) -> Result<Expiry, Denial> {
+            Err(Denial::Error(108))
+        }
+
+        fn subscribe(&mut self, _: &SubscribeAsk<'_>) -> Result<SubscribeGrant, Denial> {
+            Err(Denial::Error(108))
+        }
+
+        fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
+            Err(Denial::Error(108))
+        }
+
+        fn act(&mut self, _: &ActAsk<'_>) -> Result<ActGrant, Denial> {
+            Err(Denial::Error(108))
+        }
     }
 }

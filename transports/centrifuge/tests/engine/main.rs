@@ -15,4 +15,5 @@ mod site;
 mod streams;
 mod subscribe;
 mod unidirectional;
+mod weather;
 mod world;

@@ -107,12 +107,21 @@ impl World {
     }
 
     pub(crate) fn with(settings: ClientSettings) -> Self {
+        Self::among(1, Faults::default(), settings)
+    }
+
+    /// A world in which everything is cut and late.
+    pub(crate) fn unkind(seed: u64) -> Self {
+        Self::among(seed, Faults::unkind(), ClientSettings::default())
+    }
+
+    fn among(seed: u64, faults: Faults, settings: ClientSettings) -> Self {
         let routing = Routing {
             providers: BTreeMap::new(),
             models: BTreeMap::new(),
         };
         let mut reactor = Reactor::new(
-            SimSys::new(1, Faults::default()),
+            SimSys::new(seed, faults),
             Box::new(Site::new(settings)),
             Arc::new(routing),
             Limits::default(),
@@ -200,6 +209,12 @@ impl World {
     pub(crate) fn publish(&mut self, channel: &str, more: &str, data: &str) {
         let target = format!("/publish?channel={}{more}", percent::encode(channel));
         self.post(&target, "", data.as_bytes());
+    }
+
+    /// The same without waiting for the answer.
+    pub(crate) fn publish_soon(&mut self, channel: &str, data: &str) {
+        let target = format!("/publish?channel={}", percent::encode(channel));
+        self.request("POST", &target, "", data.as_bytes());
     }
 
     /// Sends a text message on a WebSocket.
