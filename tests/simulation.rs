@@ -28,6 +28,10 @@ mod edge;
 mod expiry;
 #[path = "sim/heartbeat.rs"]
 mod heartbeat;
+#[path = "sim/issuer.rs"]
+mod issuer;
+#[path = "sim/keys.rs"]
+mod keys;
 #[path = "sim/kill.rs"]
 mod kill;
 #[path = "sim/open.rs"]
@@ -42,6 +46,8 @@ mod recorded;
 mod scene;
 #[path = "sim/script.rs"]
 mod script;
+#[path = "common/signer.rs"]
+mod signer;
 #[path = "sim/slow.rs"]
 mod slow;
 #[path = "sim/stop.rs"]

@@ -11,6 +11,7 @@ use lmserver::runtime::limits::{ChannelLimits, Limits};
 use lmserver::runtime::plugin::provider::{
     BaseUrl, OpenProvider, PluginSection, ProviderSettings, Secret,
 };
+use lmserver::runtime::plugin::service::Service;
 use lmserver::runtime::plugin::transport::Transport;
 use lmserver::runtime::reactor::Reactor;
 use lmserver::runtime::routing::{Instance, ProviderTimers, Routing, Target};
@@ -107,18 +108,18 @@ impl Setup {
 
     /// The server, listening.
     pub(crate) fn build(self) -> World {
+        let service = application(&self.channels);
+        self.build_with(Box::new(service))
+    }
+
+    /// The engine with another application, listening.
+    pub(crate) fn build_with(self, service: Box<dyn Service>) -> World {
         let sys = SimSys::new(self.seed, self.faults);
         let routing = Arc::new(Routing {
             providers: self.instances,
             models: self.models,
         });
-        let mut reactor = Reactor::new(
-            sys,
-            Box::new(application(&self.channels)),
-            routing,
-            self.limits,
-            self.channels,
-        );
+        let mut reactor = Reactor::new(sys, service, routing, self.limits, self.channels);
         reactor.listen(&ListenAddr::Tcp(SERVER), None).unwrap();
         World {
             reactor,
