@@ -17,11 +17,13 @@ use std::time::Duration;
 use lmserver_proto::http1::{Method, Request, Response};
 use lmserver_runtime::plugin::access::Access;
 use lmserver_runtime::plugin::provider::Secret;
-use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx};
+use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx, WishCx};
 use lmserver_runtime::plugin::transport::Transport;
 use lmserver_runtime::routing::Routing;
+use lmserver_runtime::time::Moment;
 
 use crate::access::Policy;
+use crate::token::Fetcher;
 
 mod auth;
 mod centrifugo;
@@ -68,6 +70,8 @@ pub struct ApiSettings {
     pub client_transports: BTreeMap<Box<str>, Box<dyn Transport>>,
     /// The id of this process, which those clients name in requests beside their connection.
     pub node: Box<str>,
+    /// Fetches the key sets of tokens.
+    pub fetcher: Fetcher,
     /// Reads the configuration again.
     pub reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
 }
@@ -84,6 +88,7 @@ pub struct Api {
     node: Box<str>,
     policy: Policy,
     remembered: Remembered,
+    fetcher: Fetcher,
     page: bool,
     reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
 }
@@ -107,6 +112,7 @@ impl Api {
             node: settings.node,
             policy: settings.policy,
             remembered: Remembered::default(),
+            fetcher: settings.fetcher,
             page: settings.page,
             reload: settings.reload,
         }
@@ -230,6 +236,14 @@ impl Service for Api {
 
     fn access(&mut self) -> Option<&mut dyn Access> {
         Some(&mut self.policy)
+    }
+
+    fn wish(&mut self, cx: &mut WishCx<'_>) -> Option<Query> {
+        self.fetcher.wish(self.policy.key_sources(), cx)
+    }
+
+    fn wish_at(&self) -> Option<Moment> {
+        self.fetcher.wish_at()
     }
 
     fn reload(&mut self) -> Option<Arc<Routing>> {

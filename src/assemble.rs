@@ -12,6 +12,7 @@ use crate::access::{Connecting, Namespaces, Policy, PolicySettings};
 use crate::api::{Api, ApiSettings, TOKEN_LIFETIME};
 use crate::config::{Client, Config, Reloader};
 use crate::plugins::Plugins;
+use crate::token::Fetcher;
 
 /// Builds the engine; it listens nowhere yet. `reloader` is asked at each `SIGHUP`.
 pub(crate) fn assemble<S: Sys>(
@@ -41,6 +42,7 @@ pub(crate) fn assemble<S: Sys>(
                 .map(|(name, transport)| (name.into(), transport)),
         ),
         node,
+        fetcher: Fetcher::new(config.key_servers),
         reload: Box::new(move || reloader.reload().map(|config| Arc::new(config.routing))),
     });
     let routing = Arc::new(config.routing);

@@ -141,6 +141,7 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
         transports,
         client_transports: BTreeMap::new(),
         node: "".into(),
+        fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     });
     let routing = Arc::new(config.routing);

@@ -143,6 +143,7 @@ impl Setup {
             transports,
             client_transports,
             node: NODE.into(),
+            fetcher: lmserver::token::Fetcher::default(),
             reload: Box::new(|| None),
         });
         Server {

@@ -151,6 +151,7 @@ fn application(channels: &ChannelLimits) -> Api {
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
         client_transports: BTreeMap::new(),
         node: "".into(),
+        fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     })
 }
