@@ -19,6 +19,7 @@
 mod answers;
 mod certificates;
 mod client;
+mod clients;
 mod connections;
 mod crowd;
 mod deadlines;
