@@ -21,6 +21,7 @@ use lmserver_runtime::plugin::access::{
 };
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{Admission, Disconnect, Opening, Session};
+use proptest::prelude::*;
 
 const CHANNEL: &str = "chat:1";
 const ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -373,4 +374,73 @@ fn who_takes_nothing_is_told_no_more() {
     }
     assert_eq!(outcome, Err(Disconnect::Slow));
     assert!(stage.take_out().len() < 1_100_000);
+}
+
+/// A line that may be a command.
+fn line() -> impl Strategy<Value = String> {
+    let request = prop_oneof![
+        Just(r#""connect":{}"#),
+        Just(r#""connect":{"token":"x","subs":{"chat:1":{"recover":true,"epoch":"-"}}}"#),
+        Just(r#""subscribe":{"channel":"chat:1"}"#),
+        Just(
+            r#""subscribe":{"channel":"chat:2","recover":true,"offset":18446744073709551615,"flag":3}"#
+        ),
+        Just(r#""unsubscribe":{"channel":"chat:1"}"#),
+        Just(r#""publish":{"channel":"chat:1","data":{}}"#),
+        Just(r#""history":{"channel":"chat:1","limit":-2147483648}"#),
+        Just(r#""presence":{"channel":"chat:1"}"#),
+        Just(r#""refresh":{"token":""}"#),
+        Just(r#""sub_refresh":{}"#),
+        Just(r#""rpc":{}"#),
+    ];
+    prop_oneof![
+        20 => (any::<u32>(), request).prop_map(|(id, request)| format!(r#"{{"id":{id},{request}}}"#)),
+        1 => Just("{}".to_owned()),
+        1 => ".{0,20}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever a client sends: what it gets is well-formed, and the first reply is to connect.
+    #[test]
+    fn no_message_breaks_a_session(
+        messages in prop::collection::vec(prop::collection::vec(line(), 1..6), 1..6),
+        offset in 0u64..4,
+    ) {
+        let mut stage = Stage::default();
+        let mut session = websocket(&mut stage, r#"{"id":1,"connect":{}}"#);
+        let mut closed = false;
+        for message in messages {
+            let outcome = send(&mut stage, &mut *session, &message.join("\n"));
+            prop_assert!(outcome.is_ok() || closed);
+            loop {
+                let wishes = stage.take_wishes();
+                if wishes.is_empty() {
+                    break;
+                }
+                for wish in wishes {
+                    let Wish::Subscribe { channel, .. } = wish else {
+                        continue;
+                    };
+                    let placement = match offset {
+                        0 => Placement::Unknown,
+                        1 => Placement::Busy,
+                        _ => placed(offset, None),
+                    };
+                    let mut backlog = Backlog::empty();
+                    let outcome =
+                        session.placed(&channel, &placement, &mut backlog, &mut stage.cx());
+                    prop_assert_eq!(outcome, Ok(()));
+                }
+            }
+            for said in said(&mut stage) {
+                prop_assert!(!closed, "{said}");
+                let code = said.split(' ').next().and_then(|code| code.parse::<u16>().ok());
+                closed = code.is_some_and(|code| (3000..4000).contains(&code) || code == 1007);
+                prop_assert!(closed || serde_json::from_str::<serde_json::Value>(&said).is_ok());
+            }
+        }
+    }
 }

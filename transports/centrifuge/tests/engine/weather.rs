@@ -23,10 +23,10 @@ const WAYS: [Way; 7] = [
 ];
 
 fn open(world: &mut World, way: Way) -> Client {
-    let subs = r#"{"subs":{"a":{"recover":true}}}"#;
+    let subs = r#"{"token":"user:7","subs":{"a":{"recover":true}}}"#;
     match way {
         Way::WebSocket => world.websocket(
-            "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true}}",
+            "{\"id\":1,\"connect\":{\"token\":\"user:7\"}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true}}",
         ),
         Way::Protobuf => {
             let client = world.handshake("/connection/websocket?format=protobuf", "");
@@ -42,7 +42,7 @@ fn open(world: &mut World, way: Way) -> Client {
             world.request("POST", &format!("/connection/{path}"), "", subs.as_bytes())
         }
         Way::Emulated(path) => {
-            let body = br#"{"id":1,"connect":{}}"#;
+            let body = br#"{"id":1,"connect":{"token":"user:7"}}"#;
             let client = world.request("POST", &format!("/connection/{path}"), "", body);
             let mut said = String::new();
             while !said.contains("session") || !said.ends_with('\n') {
@@ -105,5 +105,61 @@ fn nothing_is_lost_doubled_or_torn() {
             let got = numbers(&all(&mut world, client));
             assert_eq!(got, (1..=80).collect::<Vec<u32>>(), "seed {seed}, {way:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_half_written_is_finished_before_the_end() {
+    for way in [
+        Way::WebSocket,
+        Way::Uni("uni_websocket"),
+        Way::Emulated("sse"),
+        Way::Emulated("http_stream"),
+    ] {
+        let mut world = World::new();
+        let client = open(&mut world, way);
+        all(&mut world, client);
+        world.stall(client, true);
+        for number in 0..30 {
+            world.publish("a", "", &format!("\"<<{number}>>{}\"", "x".repeat(20_000)));
+        }
+        world.post(
+            "/signal?user=7&kind=disconnect&code=3503&reason=off",
+            "",
+            b"",
+        );
+        world.pass_seconds(1);
+        world.stall(client, false);
+        let got = world.get(client);
+        let is_websocket = matches!(way, Way::WebSocket | Way::Uni(_));
+        let end = got.iter().position(|got| match got {
+            Got::Close(3503, _) => is_websocket,
+            Got::End => !is_websocket,
+            _ => false,
+        });
+        assert!(end.is_some(), "{way:?}: {:?}", got.last());
+        let text: String = got[..end.unwrap()]
+            .iter()
+            .map(|got| match got {
+                Got::Text(text) => text.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        // Whatever came came whole and in order; the rest is for the next connection.
+        let numbers = numbers(&text);
+        assert!(
+            !numbers.is_empty() && numbers.len() < 30,
+            "{}",
+            numbers.len()
+        );
+        assert!(
+            numbers
+                .iter()
+                .copied()
+                .eq(0..u32::try_from(numbers.len()).unwrap())
+        );
+        assert_eq!(text.matches("xx\"").count(), numbers.len());
+        let said = text.contains(r#""disconnect":{"code":3503,"reason":"off"}"#);
+        assert_eq!(said, !matches!(way, Way::WebSocket));
     }
 }

@@ -33,6 +33,8 @@ struct Wire {
     line: Option<LineId>,
     is_ended: bool,
     hangs_up: bool,
+    /// It takes nothing.
+    stalls: bool,
 }
 
 impl Peer for Wire {
@@ -45,7 +47,7 @@ impl Peer for Wire {
         };
         let sent = net.write(line, &self.unsent);
         self.unsent.drain(..sent);
-        loop {
+        while !self.stalls {
             match net.read(line, &mut self.received, usize::MAX) {
                 Received::Bytes(_) => {}
                 Received::Nothing => break,
@@ -251,6 +253,11 @@ impl World {
     pub(crate) fn hang_up(&mut self, client: Client) {
         self.wire(client).hangs_up = true;
         self.pass(Duration::from_millis(50));
+    }
+
+    /// The client takes nothing more, or takes what comes again.
+    pub(crate) fn stall(&mut self, client: Client, stalls: bool) {
+        self.wire(client).stalls = stalls;
     }
 
     fn wire(&mut self, client: Client) -> &mut Wire {
