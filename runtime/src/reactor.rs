@@ -283,7 +283,7 @@ impl<S: Sys> Reactor<S> {
             let mut abandoned = std::mem::take(&mut self.buffers.abandoned);
             self.channels.expire(self.now, &mut abandoned);
             for channel in abandoned.drain(..) {
-                self.cancel(channel);
+                self.abandon(channel);
             }
             self.buffers.abandoned = abandoned;
         }

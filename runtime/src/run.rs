@@ -35,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) attempt: Option<Current>,
     /// Has content been published? Then failure is final.
     pub(crate) content: bool,
+    /// Does it go on although nobody listens?
+    pub(crate) is_unattended: bool,
     /// The earliest timer set for it.
     pub(crate) armed: Moment,
 }

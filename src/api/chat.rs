@@ -58,6 +58,7 @@ pub(super) fn post(
         request_bytes: body.len(),
         plan,
         idempotency,
+        is_unattended: false,
     };
     let stream = accept::stream(request, stream)?.map(|transport| Stream {
         transport: Arc::clone(transport),

@@ -146,11 +146,10 @@ impl Fetcher {
         self.sets.iter_mut().find_map(|set| set.wish(cx))
     }
 
-    /// When the next fetch is due; never while all go on.
+    /// When the next fetch is due, or the end of one to be attended to; never while all go on.
     #[must_use]
     pub fn wish_at(&self) -> Option<Moment> {
-        let idle = self.sets.iter().filter(|set| set.fetch.is_none());
-        idle.map(|set| set.schedule.due()).min()
+        self.sets.iter().filter_map(Fetched::wish_at).min()
     }
 }
 
@@ -195,6 +194,14 @@ impl Fetched {
         }
     }
 
+    fn wish_at(&self) -> Option<Moment> {
+        match &self.fetch {
+            None => Some(self.schedule.due()),
+            // A run that was refused is over without a turn in which it ends.
+            Some(fetch) => fetch.is_over().then_some(Moment(0)),
+        }
+    }
+
     /// Begins a fetch if one is due; ends it if the server stops.
     fn wish(&mut self, cx: &mut WishCx<'_>) -> Option<Query> {
         if let Some(fetch) = &mut self.fetch {
@@ -223,6 +230,7 @@ impl Fetched {
                 }],
             },
             idempotency: None,
+            is_unattended: true,
         };
         self.fetch = Some(Fetch {
             channel,
@@ -234,7 +242,12 @@ impl Fetched {
 }
 
 impl Fetch {
-    /// What was found, if anything, once the run has let go of the place for it.
+    /// Has the run let go of the place for what it finds?
+    fn is_over(&self) -> bool {
+        Arc::strong_count(&self.found) == 1
+    }
+
+    /// What was found, if anything, once it is over.
     fn take_if_over(&mut self) -> Option<Option<Box<[u8]>>> {
         Arc::get_mut(&mut self.found).map(OnceLock::take)
     }

@@ -25,6 +25,7 @@ mod crowd;
 mod deadlines;
 mod failures;
 mod files;
+mod keys;
 mod life;
 mod listeners;
 mod program;
@@ -33,6 +34,8 @@ mod provider_tls;
 mod proxy;
 mod requests;
 mod resume;
+#[path = "../common/signer.rs"]
+mod signer;
 mod stuck;
 mod websocket;
 mod wire;

@@ -74,13 +74,18 @@ impl Wire {
         }
     }
 
-    /// Sends a short frame, masked as a client's must be.
+    /// Sends a frame, masked as a client's must be.
     pub(crate) fn send_frame(&mut self, opcode: u8, payload: &[u8]) {
-        let length = u8::try_from(payload.len()).unwrap();
-        assert!(length < 126);
         let mask = [1, 2, 3, 4];
         let masked = payload.iter().zip(mask.iter().cycle());
-        let mut frame = vec![0x80 | opcode, 0x80 | length];
+        let mut frame = vec![0x80 | opcode];
+        match u8::try_from(payload.len()) {
+            Ok(short @ ..126) => frame.push(0x80 | short),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+            }
+        }
         frame.extend_from_slice(&mask);
         frame.extend(masked.map(|(byte, key)| byte ^ key));
         self.say(frame);

@@ -21,6 +21,7 @@ use crate::signer::{Signer, key_set};
 use crate::world::{Setup, World};
 
 const URL: &str = "http://issuer.example/keys/";
+const OTHER_URL: &str = "http://issuer.example/others";
 const ADDRESS: &str = "192.0.2.9:80";
 
 /// Accepted, to be tried again, refused.
@@ -35,13 +36,16 @@ struct Judge {
 }
 
 impl Judge {
-    fn new() -> Self {
+    fn new(urls: &[&str]) -> Self {
+        let servers = urls
+            .iter()
+            .map(|url| KeyServer::new(url, Trust::public(), None));
         Self {
             verifier: Verifier::new(&Settings {
                 key_source: Some(KeySource::endpoint(URL)),
                 ..Settings::default()
             }),
-            fetcher: Fetcher::new([KeyServer::new(URL, Trust::public(), None).unwrap()]),
+            fetcher: Fetcher::new(servers.map(Result::unwrap)),
         }
     }
 }
@@ -85,7 +89,11 @@ impl Court {
     fn with(seed: u64, faults: Faults, weather: Weather, issuer: Issuer) -> Self {
         let mut setup = Setup::new(seed);
         setup.faults = faults;
-        let mut world = setup.build_with(Box::new(Judge::new()));
+        Self::in_a_world(setup, &[URL], weather, issuer)
+    }
+
+    fn in_a_world(setup: Setup, urls: &[&str], weather: Weather, issuer: Issuer) -> Self {
+        let mut world = setup.build_with(Box::new(Judge::new(urls)));
         let issuer = world.add(issuer);
         world.host("issuer.example", address(), issuer, weather);
         Self {
@@ -328,6 +336,34 @@ fn a_slow_issuer_has_ten_seconds() {
         assert_eq!(failed, u64::from(!is_in_time), "{pause} ms a byte");
         assert_eq!(court.issuer().broken_off, usize::from(!is_in_time));
     }
+}
+
+#[test]
+fn a_fetch_goes_on_where_chats_without_listeners_are_cancelled() {
+    let signer = Signer::new("a", 1);
+    let mut setup = Setup::new(1);
+    setup.channels.cancel_when_abandoned = Some(Duration::from_secs(1));
+    let issuer = Issuer::new(after(5000, keys(&[&signer])));
+    let mut court = Court::in_a_world(setup, &[URL], Weather::default(), issuer);
+    court.bring(second(6), &token(&signer), GOOD);
+    court.run();
+    assert_eq!(court.fetches(), [0]);
+}
+
+#[test]
+fn a_fetch_that_finds_no_room_is_tried_again() {
+    let signer = Signer::new("a", 1);
+    let mut setup = Setup::new(1);
+    setup.channels.max_total_bytes = 0;
+    // The run of the first set leaves no room for that of the second.
+    let issuer = Issuer::new(after(3000, keys(&[&signer])));
+    let mut court = Court::in_a_world(setup, &[URL, OTHER_URL], Weather::default(), issuer);
+    court.bring(second(4), &token(&signer), GOOD);
+    court.run();
+    assert_eq!(court.fetches(), [0]);
+    court.world.pass(Duration::from_secs(10));
+    assert_eq!(court.fetches(), [0, 10]);
+    assert!(court.issuer().request.starts_with("GET /others "));
 }
 
 #[test]

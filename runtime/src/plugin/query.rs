@@ -80,6 +80,8 @@ pub struct Submission {
     pub plan: Plan,
     /// Makes a repetition find the first channel.
     pub idempotency: Option<Idempotency>,
+    /// Is it nobody's answer, so that it goes on however long nobody listens?
+    pub is_unattended: bool,
 }
 
 /// The engine's answer to a [`Query`].

@@ -222,6 +222,7 @@ impl<S: Sys> Reactor<S> {
             request_bytes,
             plan,
             idempotency,
+            is_unattended,
         } = submission;
         // A repetition finds its channel even while the server stops.
         let created = match self.channels.find_repeated(idempotency) {
@@ -253,6 +254,7 @@ impl<S: Sys> Reactor<S> {
             attempts: Vec::new(),
             attempt: None,
             content: false,
+            is_unattended,
             armed: Moment::NEVER,
         };
         let run = self.runs.insert_with(|_| run);

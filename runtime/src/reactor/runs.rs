@@ -219,6 +219,15 @@ impl<S: Sys> Reactor<S> {
         true
     }
 
+    /// Nobody has listened to a channel for too long.
+    pub(super) fn abandon(&mut self, channel: ChannelId) {
+        let run = self.channels.get(channel).and_then(|channel| channel.run);
+        let run = run.and_then(|id| self.runs.get(id));
+        if run.is_some_and(|run| !run.is_unattended) {
+            self.cancel(channel);
+        }
+    }
+
     fn name_target(&mut self, id: RunId, failure: &mut Failure) {
         let Some(run) = self.runs.get_mut(id) else {
             return;

@@ -74,6 +74,7 @@ fn a_set_is_fetched_at_the_start_and_every_hour() {
     assert_eq!(bench.due(), None, "nothing is due while it is fetched");
     assert!(!bench.turn(at(1)));
     bench.end(Some(JWKS));
+    assert_eq!(bench.due(), Some(0), "its end is to be attended to at once");
     assert!(bench.source.keys().is_empty());
     assert!(!bench.turn(at(2)));
     assert!(!bench.source.keys().is_empty());
