@@ -64,7 +64,9 @@ impl Details {
 /// UTF-8.
 #[must_use]
 pub fn payload(bytes: &[u8]) -> (Box<[u8]>, Option<Box<[u8]>>) {
-    if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+    // What is passed over in bytes is not looked at, and may be no UTF-8.
+    let text = std::str::from_utf8(bytes).ok();
+    if text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
         return (one_line(bytes), None);
     }
     let mut json = Vec::new();
@@ -99,6 +101,7 @@ mod tests {
             (b"", b"\"\"", true),
             (b"{} {}", b"\"{} {}\"", true),
             (b"\xff", "\"\u{fffd}\"".as_bytes(), true),
+            (b"\"\xff\"", "\"\\\"\u{fffd}\\\"\"".as_bytes(), true),
         ] {
             let (got, binary) = payload(bytes);
             assert_eq!(&*got, json);
