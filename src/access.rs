@@ -122,6 +122,11 @@ impl Policy {
                 ..Settings::default()
             })
         });
+        let mut namespaces = settings.namespaces;
+        if settings.connecting.is_insecure && namespaces.open.is_none() {
+            // Everything includes channels for which nothing is configured.
+            namespaces.without.get_or_insert_default();
+        }
         let tokens = &settings.tokens;
         let of_subscriptions = settings.subscription_tokens.as_ref().unwrap_or(tokens);
         Self {
@@ -130,7 +135,7 @@ impl Policy {
             tokens: Verifier::new(tokens),
             subscription_tokens: Verifier::new(of_subscriptions),
             free_tokens,
-            namespaces: settings.namespaces,
+            namespaces,
         }
     }
 

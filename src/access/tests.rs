@@ -264,6 +264,7 @@ fn a_subscription_without_a_token_is_for_whom_the_options_permit() {
         ("", "42", "other:a", Err(Denial::Error(102))),
         ("insecure", "42", "other:a", Err(Denial::Error(102))),
         ("", "42", "plain", Err(Denial::Error(102))),
+        ("insecure", "", "plain", Ok(())),
         ("open", "", "plain", Ok(())),
         ("open", "", "other:a", Ok(())),
         ("open secret", "", "plain", denied),
@@ -614,6 +615,8 @@ fn who_only_listens_needs_no_more_than_a_token_for_the_channel() {
         ("", "other:a", true),
         ("open", "other:a", true),
         ("open", "closed:a", false),
+        ("open insecure", "plain", true),
+        ("insecure", "plain", false),
         ("", "closed:a", false),
         ("", "$closed:a", false),
     ] {
