@@ -139,6 +139,18 @@ impl Api {
             return Err(wrong_method(&request.method, route));
         }
         refuse_foreign(request, origin)?;
+        self.handle(route, request, body, origin, cx)
+    }
+
+    /// Answers a request that is as it should be.
+    fn handle(
+        &mut self,
+        route: Route<'_>,
+        request: &Request,
+        body: &[u8],
+        origin: &Origin,
+        cx: &mut ServiceCx<'_>,
+    ) -> Outcome {
         match route {
             Route::Server(method) => {
                 self.auth.backend(request)?;
