@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::request;
+use crate::client::{question, request};
 use crate::program::Server;
 use crate::wire::Wire;
 
@@ -251,4 +251,20 @@ fn a_plain_listener_needs_what_the_namespace_asks_for() {
     assert_eq!(stream.next().expect("an event").data, 1);
     let (head, _) = server.call("GET", "/connection/sse?channel=closed:a", "");
     assert_eq!(head.status(), 401);
+}
+
+#[test]
+fn the_token_of_a_chat_lets_a_client_in() {
+    let secret = "[auth]\ntoken_secret = \"a secret of chats, long enough to be a secret\"\n";
+    let server = Server::start(&format!("{secret}{CONFIGURATION}"));
+    let (_, answer) = server.call("POST", "/api/chat", &question("one two"));
+    let (channel, token) = (&answer["channel_id"], &answer["token"]);
+    let mut client = Client::connect(&server);
+    let denied = client.command(json!({"subscribe": {"channel": channel}}));
+    assert_eq!(denied["error"]["code"], 103);
+    let denied = client.command(json!({"subscribe": {"channel": channel, "token": "x.y.z"}}));
+    assert_eq!(denied["error"]["code"], 103);
+    let reply = client.command(json!({"subscribe": {"channel": channel, "token": token}}));
+    assert_eq!(reply["subscribe"]["recoverable"], true, "{reply}");
+    assert_eq!(reply["subscribe"]["expires"], true);
 }
