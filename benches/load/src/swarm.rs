@@ -144,7 +144,10 @@ impl Swarm {
                 stream.set_nonblocking(true).map_err(text)?;
                 let data = epoll::EventData::new_u64(self.subscribers.len() as u64);
                 epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN).map_err(text)?;
-                let decoder = Decoder::new(self.transport);
+                let mut decoder = Decoder::new(self.transport);
+                if self.kind == Kind::Bare {
+                    decoder = decoder.without_answers();
+                }
                 self.subscribers.push(Subscriber {
                     stream,
                     decoder,

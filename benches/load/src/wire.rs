@@ -186,6 +186,14 @@ impl Decoder {
         }
     }
 
+    /// The server answers no command: the head is all.
+    pub fn without_answers(self) -> Self {
+        Self {
+            subscribed: true,
+            ..self
+        }
+    }
+
     /// True once the server has answered the request.
     pub fn is_open(&self) -> bool {
         self.head_seen && self.subscribed
