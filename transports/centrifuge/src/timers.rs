@@ -45,7 +45,7 @@ impl Heart {
     }
 }
 
-/// How fast commands may come: so many a second over a while, and as many at once.
+/// How fast commands may come: so many a second over a while, and twice as many at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bucket {
     /// Commands that may come now; below zero: what was refused.
@@ -72,11 +72,13 @@ impl Bucket {
         }
     }
 
+    /// How many may come at once.
     const fn bound(rate: u32) -> i32 {
-        if rate > i32::MAX as u32 {
+        let twice = rate.saturating_mul(2);
+        if twice > i32::MAX.cast_unsigned() {
             i32::MAX
         } else {
-            rate.cast_signed()
+            twice.cast_signed()
         }
     }
 
@@ -113,10 +115,9 @@ mod tests {
     #[test]
     fn commands_are_taken_at_their_rate_and_refused_beyond_it() {
         let mut bucket = Bucket::new(2, Moment(0));
-        assert_eq!(bucket.take(2, Moment(0)), Flow::Taken);
-        assert_eq!(bucket.take(2, Moment(0)), Flow::Taken);
-        assert_eq!(bucket.take(2, Moment(0)), Flow::Refused);
-        assert_eq!(bucket.take(2, Moment(0)), Flow::Refused);
+        for want in [[Flow::Taken; 4], [Flow::Refused; 4]].concat() {
+            assert_eq!(bucket.take(2, Moment(0)), want);
+        }
         assert_eq!(bucket.take(2, Moment(0)), Flow::Flood);
         assert_eq!(bucket.take(2, Moment(10_000)), Flow::Taken);
         let mut slow = Bucket::new(2, Moment(0));
