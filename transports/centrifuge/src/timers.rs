@@ -88,7 +88,7 @@ impl Bucket {
             return Flow::Taken;
         }
         let bound = Self::bound(rate);
-        let millis = now.since(self.since).as_millis().min(2000);
+        let millis = now.since(self.since).as_millis().min(8000);
         let gained = millis.saturating_mul(u128::from(rate)) / 1000;
         if gained > 0 {
             let gained = i32::try_from(gained).unwrap_or(i32::MAX);
