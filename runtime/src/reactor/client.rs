@@ -139,7 +139,6 @@ impl<S: Sys> Reactor<S> {
         response: Option<Response>,
         leftover: &[u8],
     ) {
-        self.unsubscribe(id);
         let date = self.date();
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -147,6 +146,11 @@ impl<S: Sys> Reactor<S> {
         if !matches!(conn.role, Role::Session(_)) {
             return;
         }
+        if conn.flags.has(Flags::MID_EVENT) {
+            // The rest of the event comes from its channel yet, then what the session wrote.
+            return self.disconnect(id, &Disconnect::Done);
+        }
+        self.unsubscribe(id);
         self.metrics.sessions -= 1;
         self.forget_session(id);
         let Some(conn) = self.conns.get_mut(id) else {

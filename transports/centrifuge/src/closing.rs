@@ -14,9 +14,12 @@ use crate::timers::CLOSE_TIMEOUT;
 impl Client {
     /// Ends the connection, and says why.
     ///
+    /// All is written then. A WebSocket goes on until the peer has closed it too; another response
+    /// gives its connection back to HTTP, whose client may have sent the next request already.
+    ///
     /// # Errors
     ///
-    /// All is written. A WebSocket goes on until the peer has closed it too.
+    /// None: the result is that of the calls which end by this one.
     pub(crate) fn disconnect(
         &mut self,
         why: impl Into<Farewell>,
@@ -45,7 +48,8 @@ impl Client {
         match &mut self.stream {
             Some(stream) => {
                 stream.end(cx);
-                Err(Disconnect::Done)
+                stream.hand_back(cx);
+                Ok(())
             }
             None => {
                 frame::write_close(cx.out(), Some(why.code), why.close_reason(), None);

@@ -7,9 +7,7 @@ use lmserver_proto::http1::{Method, Response, Version};
 use lmserver_proto::percent::query_value;
 use lmserver_proto::ws::handshake::{self, Handshake};
 use lmserver_runtime::event::Position;
-use lmserver_runtime::plugin::transport::{
-    Admission, Disconnect, Opening, Session, SessionCx, Transport,
-};
+use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx, Transport};
 use uuid::{Builder, Uuid};
 
 use crate::carrier::{Carrier, Form, Framing};
@@ -265,8 +263,9 @@ fn emulated(
     cx: &mut SessionCx<'_>,
 ) -> Box<dyn Session> {
     client.rare_mut().node = Some(node);
-    let outcome = client.message(commands, cx);
-    begun(client, outcome, cx)
+    // Whatever comes of them is said in the stream, also that it is over already.
+    let _ = client.message(commands, cx);
+    Box::new(client)
 }
 
 /// Lets a client begin that says nothing else.
@@ -276,21 +275,7 @@ fn unidirectional(
     seen: Option<Position>,
     cx: &mut SessionCx<'_>,
 ) -> Box<dyn Session> {
-    let outcome = client.connect(0, request, seen, cx);
-    begun(client, outcome, cx)
-}
-
-/// The session, which may be over already.
-fn begun(
-    mut client: Client,
-    outcome: Result<(), Disconnect>,
-    cx: &mut SessionCx<'_>,
-) -> Box<dyn Session> {
-    if outcome.is_err()
-        && let Some(stream) = &mut client.stream
-    {
-        stream.hand_back(cx);
-    }
+    let _ = client.connect(0, request, seen, cx);
     Box::new(client)
 }
 
