@@ -230,7 +230,12 @@ pub(crate) struct Channel {
     published_at: Moment,
     /// When the registry looks whether its history is too old.
     history_due: Option<Moment>,
+    /// All that is held: the history, and before it what gated subscribers may still come to.
     log: Log,
+    /// The offset at which the history begins.
+    oldest: u64,
+    /// Since it was last without subscribers: did one have a gate?
+    has_gates: bool,
     kinds: Vec<Kind>,
     /// What belongs to publications beside their data, by their offset.
     details: BTreeMap<u64, Box<Details>>,
@@ -264,6 +269,8 @@ impl Channel {
             published_at: Moment(0),
             history_due: None,
             log: Log::default(),
+            oldest: 1,
+            has_gates: false,
             kinds: Vec::new(),
             details: BTreeMap::new(),
             views: Vec::new(),
@@ -316,21 +323,31 @@ impl Channel {
         let logs = 1 + self.views.iter().flatten().count();
         let bounded = self.log.offset_within_last(max_bytes / 2 / logs);
         let keep = (newest.saturating_sub(self.retention.size) + 1).max(bounded.min(newest));
-        self.log.trim_before(keep);
-        self.details = self.details.split_off(&self.log.first_offset());
+        self.oldest = self.oldest.max(keep);
+        let lag_bytes = LAG_BYTES.min(max_bytes / 2 / logs);
         for view in self.views.iter_mut().flatten() {
-            let lag = view
-                .log
-                .offset_within_last(LAG_BYTES.min(max_bytes / 2 / logs));
+            let lag = view.log.offset_within_last(lag_bytes);
             view.log.trim_before(keep.min(lag));
         }
+        self.trim_log(lag_bytes);
+    }
+
+    /// Forgets what is before the history, but for gated subscribers who are slow.
+    fn trim_log(&mut self, lag_bytes: usize) {
+        let lag = if self.has_gates {
+            self.log.offset_within_last(lag_bytes)
+        } else {
+            self.oldest
+        };
+        self.log.trim_before(self.oldest.min(lag));
+        self.details = self.details.split_off(&self.log.first_offset());
     }
 
     /// Forgets all publications of an open channel; slow subscribers still get theirs.
-    fn remove_history(&mut self) {
+    fn remove_history(&mut self, max_bytes: usize) {
         if self.life == Life::Open {
-            self.log.trim_before(self.log.last_offset() + 1);
-            self.details.clear();
+            self.oldest = self.log.last_offset() + 1;
+            self.trim_log(LAG_BYTES.min(max_bytes / 2 / 2));
         }
     }
 
@@ -343,8 +360,8 @@ impl Channel {
         if let Some(index) = found {
             return u8::try_from(index).unwrap_or(u8::MAX);
         }
-        let mut log = Log::starting_at(self.log.first_offset());
-        for offset in self.log.first_offset()..=self.log.last_offset() {
+        let mut log = Log::starting_at(self.oldest);
+        for offset in self.oldest..=self.log.last_offset() {
             if let Some(entry) = self.entry(offset) {
                 log.push(|out| encoding.encode(&entry, out));
             }
@@ -388,13 +405,9 @@ impl Channel {
     }
 
     /// Adds a subscriber whose next event is the one after `offset`.
-    fn subscribe(
-        &mut self,
-        conn: ConnId,
-        encoding: &'static dyn Encoding,
-        offset: u64,
-    ) -> (u8, u32, u64) {
-        let index = self.view_of(encoding);
+    fn subscribe(&mut self, conn: ConnId, wish: &Wanted, offset: u64) -> (u8, u32, u64) {
+        let index = self.view_of(wish.encoding);
+        self.has_gates |= wish.gated;
         let Some(view) = self
             .views
             .get_mut(usize::from(index))
@@ -431,6 +444,7 @@ impl Channel {
         }
         view.subscribers.swap_remove(slot);
         self.subscribers -= 1;
+        self.has_gates &= self.subscribers > 0;
         if view.subscribers.is_empty() {
             view.subscribers = Vec::new();
             view.unread_since = Some(now);
@@ -523,7 +537,7 @@ impl Channel {
 
     /// The oldest event that the history holds, as the place before it, and its byte in a view.
     pub(crate) fn oldest(&self, view: u8) -> (Position, u64) {
-        let before = self.log.first_offset().saturating_sub(1);
+        let before = self.oldest.saturating_sub(1);
         let at = self
             .view(view)
             .and_then(|view| view.log.start_of(before + 1))

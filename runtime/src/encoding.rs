@@ -11,7 +11,7 @@ pub trait Encoding: Send + Sync {
     /// Appends one event, framed completely: any run of events is a valid stretch of wire.
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>);
 
-    /// What is put around a run of events of `length` bytes when it is sent, for transports that
+    /// What is put around a run of events of `length` bytes, never 0, when it is sent, for transports that
     /// frame messages of several events. It must be the same for the same length each time.
     fn envelope(&self, _length: usize) -> Option<Envelope> {
         None

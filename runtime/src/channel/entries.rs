@@ -26,7 +26,7 @@ impl Channel {
     /// The first offset and the count of at most `limit` events behind `since`, or with `reverse`
     /// before it.
     pub(crate) fn range(&self, since: Option<u64>, limit: usize, reverse: bool) -> (u64, u64) {
-        let (oldest, newest) = (self.log.first_offset(), self.log.last_offset());
+        let (oldest, newest) = (self.oldest, self.log.last_offset());
         let limit = limit as u64;
         if reverse {
             let end = since.map_or(newest + 1, |since| since.clamp(oldest, newest + 1));

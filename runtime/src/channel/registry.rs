@@ -239,7 +239,7 @@ impl Registry {
     /// Forgets the publications of an open channel; its position stays.
     pub(crate) fn remove_history(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(id) {
-            channel.remove_history();
+            channel.remove_history(self.limits.max_channel_bytes);
         }
         self.recount(id);
     }
@@ -258,13 +258,14 @@ impl Registry {
         all.map(|(_, channel)| channel.subscribers as usize).sum()
     }
 
-    /// After delivery: open channels forget what is beyond their history.
+    /// After delivery: open channels forget what is beyond their history. One that has grown again
+    /// since is delivered first.
     pub(crate) fn trim(&mut self, id: ChannelId) {
         let max_channel_bytes = self.limits.max_channel_bytes;
         if let Some(channel) = self
             .channels
             .get_mut(id)
-            .filter(|channel| channel.life == Life::Open)
+            .filter(|channel| channel.life == Life::Open && !channel.dirty)
         {
             channel.trim(max_channel_bytes);
             self.recount(id);

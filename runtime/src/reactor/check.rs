@@ -1,7 +1,9 @@
 //! What must hold after every turn, for the simulator.
 
 use super::Reactor;
-use crate::conn::{Flags, Role};
+use crate::channel::Pending;
+use crate::conn::{Conn, Flags, Role};
+use crate::ids::ConnId;
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -24,6 +26,9 @@ impl<S: Sys> Reactor<S> {
                 if attempt.is_none_or(|attempt| attempt.conn != Some(id)) {
                     return Err(format!("{id:?} serves a run that does not know it"));
                 }
+            }
+            if let Some(mistake) = self.check_unsent(id, conn) {
+                return Err(mistake);
             }
             // A channel may be forgotten before its last reader notices.
             let held = conn.cursors.iter();
@@ -64,6 +69,26 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.channels.check()
+    }
+
+    /// What a socket takes is written: nobody waits for a word that nobody says.
+    fn check_unsent(&self, id: ConnId, conn: &Conn) -> Option<String> {
+        let is_idle = conn.flags.has(Flags::WRITABLE)
+            && !conn.flags.has(Flags::CONNECTING)
+            && !conn.flags.has(Flags::QUEUED)
+            && !self.channels.is_dirty();
+        if !is_idle {
+            return None;
+        }
+        if !conn.outbox.is_empty() {
+            return Some(format!("{id:?} has {} bytes unsent", conn.outbox.len()));
+        }
+        let forgotten = conn.cursors.iter().find(|cursor| {
+            let channel = self.channels.get(cursor.channel);
+            let keeps_up = self.channels.last_delivery(cursor).is_some();
+            !keeps_up && channel.is_some_and(|it| matches!(it.pending(cursor), Pending::Bytes(_)))
+        });
+        forgotten.map(|cursor| format!("{id:?} is not written what {cursor:?} has before it"))
     }
 
     /// The world.

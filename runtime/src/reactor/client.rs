@@ -175,7 +175,7 @@ impl<S: Sys> Reactor<S> {
         self.enqueue(id);
     }
 
-    /// Places a subscriber and tells its session.
+    /// Places a subscriber and tells its session, unless that has said goodbye since it asked.
     pub(super) fn subscribe(
         &mut self,
         id: ConnId,
@@ -183,6 +183,9 @@ impl<S: Sys> Reactor<S> {
         wish: &Wanted,
         create: Option<Retention>,
     ) {
+        if !self.is_listening(id) {
+            return;
+        }
         if let Ok(channel) = self.channels.find(name) {
             self.unsubscribe_from(id, channel);
         }

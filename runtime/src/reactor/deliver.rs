@@ -127,7 +127,10 @@ impl<S: Sys> Fan<'_, S> {
             view.log.from(start).is_some(),
             "logs are trimmed after delivery"
         );
-        let envelope = view.encoding.envelope(new.len());
+        let envelope = match new.len() {
+            0 => None,
+            length => view.encoding.envelope(length),
+        };
         // What is larger than one message goes the long way.
         let is_long = envelope.is_some() && new.len() as u64 > BATCH_BYTES;
         let mut message = std::mem::take(self.join);

@@ -107,7 +107,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Is there a session that has not said goodbye?
-    fn is_listening(&self, id: ConnId) -> bool {
+    pub(super) fn is_listening(&self, id: ConnId) -> bool {
         let conn = self.conns.get(id);
         self.is_session(id) && conn.is_some_and(|conn| !conn.flags.has(Flags::CLOSING))
     }

@@ -287,9 +287,11 @@ impl<S: Sys> Reactor<S> {
             let entry = channel.next_entry(cursor)?;
             Some(session.gate(channel.name(), &entry, cx))
         });
-        let Some(Some(gate)) = verdict else {
-            debug_assert!(verdict.is_none(), "a gated cursor has an event before it");
-            return self.close(id);
+        let gate = match verdict {
+            Some(Some(gate)) => gate,
+            // Its bytes are still there, the event itself is not.
+            Some(None) => return self.tell_lagged(id, channel),
+            None => return self.close(id),
         };
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -333,6 +335,11 @@ impl<S: Sys> Reactor<S> {
         debug_assert!(held.life() == Life::Open, "only open channels forget");
         let (oldest, at) = held.oldest(cursor.view);
         cursor.at = at;
+        cursor.end = 0;
+        if cursor.gate == GateState::Passing {
+            // The event that was let pass is gone; the next is asked about.
+            cursor.gate = GateState::Ask;
+        }
         let name = self.channel_name(channel);
         let outcome = self.with_session(id, |session, cx| session.lagged(&name, oldest, cx));
         self.settle_session(id, outcome);

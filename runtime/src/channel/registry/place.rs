@@ -39,7 +39,7 @@ impl Registry {
         };
         let newest = channel.position();
         let lost = match wish.lost {
-            Lost::Oldest => channel.log.first_offset() - 1,
+            Lost::Oldest => channel.oldest - 1,
             Lost::Newest => newest.offset,
         };
         let (offset, reset) = match locate(channel, wish.after, found.is_none()) {
@@ -50,7 +50,7 @@ impl Registry {
         let Some(channel) = self.channels.get_mut(id) else {
             return (Placement::Unknown, None);
         };
-        let (view, slot, at) = channel.subscribe(conn, wish.encoding, offset);
+        let (view, slot, at) = channel.subscribe(conn, wish, offset);
         self.set_expiry(id, now);
         self.recount(id);
         let position = Position {
@@ -155,7 +155,7 @@ enum Located {
 /// The table of the delivery rules for a channel that is held.
 fn locate(channel: &Channel, after: After, created: bool) -> Located {
     let newest = channel.position();
-    let oldest = channel.log.first_offset() - 1;
+    let oldest = channel.oldest - 1;
     let finished = channel.life == Life::Finished;
     match after {
         After::Beginning => Located::From(oldest),
