@@ -34,6 +34,8 @@ mod issuer;
 mod keys;
 #[path = "sim/kill.rs"]
 mod kill;
+#[path = "sim/many.rs"]
+mod many;
 #[path = "sim/open.rs"]
 mod open;
 #[path = "sim/random.rs"]

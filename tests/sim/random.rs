@@ -17,7 +17,7 @@ use crate::watcher::{Death, Leg, Via, Watcher};
 use crate::world::{SERVER, Setup, World};
 
 /// How long the random worlds of an ordinary test run may take.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(35);
 
 /// What is known of a question before it is asked.
 struct Expectation {
@@ -39,7 +39,7 @@ pub(crate) struct Drawn {
     sheds: bool,
 }
 
-fn weather(random: &mut Random) -> Weather {
+pub(crate) fn weather(random: &mut Random) -> Weather {
     Weather {
         latency: random.pick(&[(0, 0), (1, 5), (0, 80)]),
         window_to_server: random.pick(&[40, 700, 65_536]),
@@ -379,20 +379,20 @@ fn random_worlds_keep_every_promise() {
     eprintln!("{seed} random worlds in {:?}", clock.elapsed());
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 /// The only real clock in here: it bounds how many worlds an ordinary run visits.
-struct Stopwatch(std::time::Instant);
+pub(crate) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
     #[expect(clippy::disallowed_methods, reason = "bounds the test, not the world")]
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }
