@@ -186,7 +186,8 @@ fn its_configuration_has_no_mistake() {
         check
             .arg("check")
             .current_dir(folder.path())
-            .env("OPENAI_API_KEY", "key");
+            .env("OPENAI_API_KEY", "key")
+            .env("LMSERVER_TOKEN_SECRET", "secret");
         let output = check.output().expect("a process");
         assert!(
             output.status.success(),
