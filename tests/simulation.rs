@@ -44,10 +44,14 @@ mod random;
 mod reach;
 #[path = "sim/recorded.rs"]
 mod recorded;
+#[path = "sim/recovery.rs"]
+mod recovery;
 #[path = "sim/scene.rs"]
 mod scene;
 #[path = "sim/script.rs"]
 mod script;
+#[path = "sim/sdk.rs"]
+mod sdk;
 #[path = "common/signer.rs"]
 mod signer;
 #[path = "sim/slow.rs"]

@@ -24,6 +24,12 @@ impl Outbox {
         self.bytes.len() - self.written
     }
 
+    /// Memory that it holds.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() == self.written
     }

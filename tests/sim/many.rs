@@ -22,7 +22,7 @@ use client::{Client, Habits};
 use transport::Application;
 
 /// How long these worlds may take in an ordinary test run.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 struct Drawn {
     world: World,

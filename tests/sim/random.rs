@@ -17,7 +17,7 @@ use crate::watcher::{Death, Leg, Via, Watcher};
 use crate::world::{SERVER, Setup, World};
 
 /// How long the random worlds of an ordinary test run may take.
-const PATIENCE: Duration = Duration::from_secs(35);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What is known of a question before it is asked.
 struct Expectation {
@@ -50,7 +50,7 @@ pub(crate) fn weather(random: &mut Random) -> Weather {
 fn leg(random: &mut Random) -> Leg {
     let slow = random.once_in(4);
     Leg {
-        via: random.pick(&[Via::Sse11, Via::Sse11, Via::Sse10, Via::WebSocket]),
+        via: random.pick(&Via::ALL),
         after: random.pick(&[0, 1, 50, 700, 3000]),
         cut: None,
         death: random.pick(&[Death::Close, Death::Reset]),

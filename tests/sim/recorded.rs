@@ -46,12 +46,12 @@ fn a_recorded_answer_is_seen_whole_however_often_its_watchers_are_cut_off() {
             watchers.extend((0..12).map(|_| {
                 let mut legs: Vec<Leg> = (0..8)
                     .map(|_| {
-                        let via = dice.pick(&[Via::Sse11, Via::Sse10, Via::WebSocket]);
+                        let via = dice.pick(&Via::ALL);
                         let cut = dice.index(2500);
                         Leg::new(via).cut(cut).after(dice.below(60))
                     })
                     .collect();
-                legs.push(Leg::new(dice.pick(&[Via::Sse11, Via::WebSocket])));
+                legs.push(Leg::new(dice.pick(&Via::ALL)));
                 Watcher::new(legs)
             }));
             let faults = [Faults::default(), Faults::unkind()][round / 2];

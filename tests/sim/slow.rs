@@ -45,7 +45,7 @@ fn crowd(size: usize, with: Option<Via>) -> Scene {
         long(),
         |ask| {
             let watchers = (0..size)
-                .map(|n| Watcher::new(vec![Leg::new([Via::Sse11, Via::WebSocket][n % 2])]))
+                .map(|n| Watcher::new(vec![Leg::new(Via::ALL[n % Via::ALL.len()])]))
                 .chain(with.map(never_reads))
                 .collect();
             Question::new(ask, watchers)

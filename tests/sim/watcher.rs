@@ -9,6 +9,8 @@ use lmserver::runtime::sys::sim::{LineId, Net, Received, Weather};
 use lmserver::runtime::time::Moment;
 use serde_json::Value;
 
+use crate::client::Fetch;
+use crate::sdk::{Sdk, Told, post};
 use crate::world::SERVER;
 
 /// By which transport.
@@ -17,6 +19,44 @@ pub(crate) enum Via {
     Sse11,
     Sse10,
     WebSocket,
+    /// As the SDKs of Centrifugo do, over a WebSocket.
+    SdkJson,
+    SdkProtobuf,
+    /// The same over a stream, with commands in its request, or in requests of their own.
+    SdkSse,
+    SdkStream,
+    /// Without an SDK.
+    UniSse,
+}
+
+impl Via {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Sse11,
+        Self::Sse10,
+        Self::WebSocket,
+        Self::SdkJson,
+        Self::SdkProtobuf,
+        Self::SdkSse,
+        Self::SdkStream,
+        Self::UniSse,
+    ];
+
+    /// The ways of Centrifugo's protocol.
+    pub(crate) const SDK: [Self; 5] = [
+        Self::SdkJson,
+        Self::SdkProtobuf,
+        Self::SdkSse,
+        Self::SdkStream,
+        Self::UniSse,
+    ];
+
+    pub(crate) fn is_sdk(self) -> bool {
+        Self::SDK.contains(&self)
+    }
+
+    fn is_websocket(self) -> bool {
+        matches!(self, Self::WebSocket | Self::SdkJson | Self::SdkProtobuf)
+    }
 }
 
 /// How a connection is lost.
@@ -114,6 +154,10 @@ pub(crate) struct Watcher {
     pub(crate) pings: bool,
     /// Does it answer pings?
     pub(crate) pongs: bool,
+    /// Does it leave the end of its connection to the server?
+    pub(crate) stays: bool,
+    /// Messages of the latest connection, if an SDK counted them.
+    pub(crate) messages: usize,
 }
 
 struct Connection {
@@ -126,6 +170,9 @@ struct Connection {
     sse: Decoder,
     ws: Option<ws::Connection>,
     accept: String,
+    sdk: Option<Sdk>,
+    /// What an SDK sends beside its stream.
+    posts: Vec<Fetch>,
     said_close: bool,
     pings: u8,
     close_code: Option<u16>,
@@ -154,6 +201,8 @@ impl Watcher {
             says: None,
             pings: false,
             pongs: true,
+            stays: false,
+            messages: 0,
         }
     }
 
@@ -181,6 +230,11 @@ impl Watcher {
             .iter()
             .map(|seen| &seen.json)
             .find(|json| is_terminal(json))
+    }
+
+    fn has_all(&self) -> bool {
+        let last = self.seen.last();
+        last.is_some_and(|last| is_terminal(&last.json))
     }
 
     /// Every stream is `start`, then any number of middle events, then one terminal event.
@@ -248,7 +302,7 @@ impl Watcher {
         match self.go_on(&mut conn, now, net) {
             None => self.conn = Some(conn),
             Some(end) => {
-                self.done |= conn.stops;
+                self.done |= conn.stops || (self.stays && self.has_all());
                 if let Ended::Whole(_) = end {
                     // As the server asked, or as a patient client of a WebSocket would.
                     let pause = conn.sse.retry().map_or(1000, |retry| retry.as_millis());
@@ -282,6 +336,9 @@ impl Watcher {
                 );
                 unsent.extend(head.as_bytes());
             }
+            Via::SdkJson | Via::SdkProtobuf | Via::SdkSse | Via::SdkStream | Via::UniSse => {
+                (unsent, accept) = Sdk::new(leg.via, channel, last).request();
+            }
             Via::WebSocket => {
                 let cursor = last
                     .map(|id| format!("&last_event_id={id}"))
@@ -290,8 +347,12 @@ impl Watcher {
                 accept = handshake::write_request(&mut unsent, "sim", &target, [7; 16], &[]);
             }
         }
-        let mut exchange = Exchange::new(&Method::Get);
-        if leg.via == Via::WebSocket {
+        let sdk = leg.via.is_sdk().then(|| Sdk::new(leg.via, channel, last));
+        let mut exchange = Exchange::new(&match leg.via {
+            Via::SdkStream => Method::Post,
+            _ => Method::Get,
+        });
+        if leg.via.is_websocket() {
             exchange = exchange.with_upgrade();
         }
         self.raw.clear();
@@ -305,6 +366,8 @@ impl Watcher {
             sse: Decoder::new(1 << 20),
             ws: None,
             accept,
+            sdk,
+            posts: Vec::new(),
             said_close: false,
             pings: 0,
             close_code: None,
@@ -318,6 +381,7 @@ impl Watcher {
         loop {
             let sent = net.write(conn.line, &conn.unsent);
             conn.unsent.drain(..sent);
+            conn.posts.retain_mut(|post| !post.drive(net));
             if leg.cut.is_some_and(|cut| conn.received >= cut) {
                 match leg.death {
                     Death::Close => net.close(conn.line),
@@ -345,7 +409,7 @@ impl Watcher {
                     }
                 }
                 Received::End => {
-                    if matches!(conn.via, Via::Sse10 | Via::Sse11)
+                    if !conn.via.is_websocket()
                         && let Ok(Some(ResponseEvent::End { .. })) = conn.exchange.closed()
                     {
                         self.finish(conn);
@@ -358,9 +422,15 @@ impl Watcher {
                     return Some(self.how_it_ended(conn));
                 }
             }
-            if conn.whole && conn.via != Via::WebSocket {
+            if conn.whole && (conn.via.is_sdk() || !conn.via.is_websocket()) {
                 net.close(conn.line);
-                return Some(Ended::Whole(200));
+                return Some(self.how_it_ended(conn));
+            }
+            if conn.via.is_sdk() && (conn.stops || (self.has_all() && !self.stays)) {
+                // It has all, and the server has no more to say.
+                net.close(conn.line);
+                self.done = true;
+                return Some(Ended::Whole(conn.close_code.unwrap_or(200)));
             }
         }
     }
@@ -385,7 +455,9 @@ impl Watcher {
                     if head.status == 101 {
                         handshake::check_response(101, &head.fields, &conn.accept, &[]).unwrap();
                         conn.ws = Some(ws::Connection::new(ws::Role::Client));
-                        if let Some(text) = &self.says {
+                        if let Some(sdk) = &conn.sdk {
+                            conn.unsent.extend(sdk.greeting());
+                        } else if let Some(text) = &self.says {
                             let (opcode, mask) = (ws::frame::Opcode::Text, Some([1, 2, 3, 4]));
                             ws::frame::write_frame(
                                 &mut conn.unsent,
@@ -398,11 +470,18 @@ impl Watcher {
                         let leftover = conn.exchange.take_leftover();
                         return self.take_frames(conn, &leftover, now);
                     }
-                    if head.status != 200 {
+                    // An SDK that is to come back later is told so by a status.
+                    let is_later = head.status == 503 && conn.sdk.is_some();
+                    if head.status != 200 && !is_later {
                         self.statuses.push(head.status);
                     }
                 }
                 Some(ResponseEvent::Body(body)) => {
+                    if let Some(sdk) = &mut conn.sdk {
+                        take_sdk_body(sdk, conn.via, &mut conn.sse, body);
+                        self.hear_sdk(conn, now);
+                        continue;
+                    }
                     let mut body = body;
                     while let Some(item) = conn.sse.next_item(&mut body).unwrap() {
                         match item {
@@ -439,7 +518,8 @@ impl Watcher {
     fn finish(&mut self, conn: &mut Connection) {
         conn.whole = true;
         let told = self.statuses.last().is_some();
-        self.done = told || (self.terminal().is_some() && !self.persistent);
+        let is_last = self.terminal().is_some() && !self.persistent;
+        self.done = (told && conn.sdk.is_none()) || conn.stops || is_last;
     }
 
     fn take_frames(&mut self, conn: &mut Connection, bytes: &[u8], now: Moment) {
@@ -454,8 +534,21 @@ impl Watcher {
             conn.close_code.is_none() || bytes.is_empty(),
             "something after the close frame"
         );
+        let mut hear = false;
         while let Some(event) = ws.next_event(&ws::Limits::default()).unwrap() {
             match event {
+                ws::Event::Text(text) if conn.sdk.is_some() => {
+                    if let Some(sdk) = &mut conn.sdk {
+                        sdk.take_text(text.as_bytes());
+                    }
+                    hear = true;
+                }
+                ws::Event::Binary(bytes) if conn.sdk.is_some() => {
+                    if let Some(sdk) = &mut conn.sdk {
+                        sdk.take_binary(&bytes);
+                    }
+                    hear = true;
+                }
                 ws::Event::Text(text) => {
                     let (id, json) = split_message(&text);
                     note(
@@ -483,6 +576,9 @@ impl Watcher {
                     let stop = code.is_some_and(|code| code != 1013 && code != 4408);
                     conn.stops = stop && (self.terminal().is_some() || code != Some(1000));
                     conn.stops |= code == Some(1000) && !self.persistent;
+                    if conn.sdk.is_some() {
+                        conn.stops = code.is_some_and(|code| (3500..4000).contains(&code));
+                    }
                 }
                 ws::Event::Pong(payload) => {
                     assert!(
@@ -492,6 +588,63 @@ impl Watcher {
                 }
                 ws::Event::Binary(_) => panic!("the server never sends these"),
             }
+        }
+        if hear {
+            self.hear_sdk(conn, now);
+        }
+    }
+
+    /// Takes in what an SDK has understood.
+    fn hear_sdk(&mut self, conn: &mut Connection, now: Moment) {
+        let Some(sdk) = &mut conn.sdk else { return };
+        self.messages = sdk.messages;
+        for told in std::mem::take(&mut sdk.told) {
+            match told {
+                Told::Event(id, json) => note(
+                    &mut self.seen,
+                    &mut self.resets,
+                    &mut self.last_id,
+                    id,
+                    json,
+                    now,
+                ),
+                // It goes on from the newest.
+                Told::Lost(id, result) => {
+                    self.seen.clear();
+                    self.last_id = Some(id);
+                    self.resets.push(result);
+                }
+                // Gone for one who has been there, unknown to others.
+                Told::Refused(102) if self.last_id.is_some() => {
+                    self.seen.clear();
+                    self.last_id = Some("gone-0".into());
+                    conn.stops = true;
+                }
+                Told::Refused(102) => {
+                    self.statuses.push(404);
+                    conn.stops = true;
+                }
+                // It comes back.
+                Told::Refused(_) => conn.whole = true,
+                Told::Unsubscribed(code) => {
+                    conn.close_code = Some(code);
+                    conn.whole = true;
+                }
+                Told::Ends(code) => {
+                    conn.close_code = Some(code);
+                    conn.stops |= (3500..4000).contains(&code);
+                }
+                Told::Ping => {
+                    self.beats.push(now);
+                    if self.pongs {
+                        sdk.pong(&mut conn.unsent);
+                    }
+                }
+            }
+        }
+        for body in sdk.posts.drain(..) {
+            let fetch = Fetch::raw(Method::Post, post("/emulation", &body), Weather::default());
+            conn.posts.push(fetch);
         }
     }
 
@@ -509,6 +662,19 @@ impl Watcher {
             self.statuses,
             self.done,
         )
+    }
+}
+
+/// Takes a piece of a response's body.
+fn take_sdk_body(sdk: &mut Sdk, via: Via, sse: &mut Decoder, mut body: &[u8]) {
+    if via == Via::SdkStream {
+        return sdk.take_stream(body);
+    }
+    while let Some(item) = sse.next_item(&mut body).unwrap() {
+        match item {
+            Item::Event { data, .. } => sdk.take_text(data),
+            Item::Comment(_) | Item::Field { .. } => panic!("no such thing is sent"),
+        }
     }
 }
 
@@ -536,7 +702,7 @@ fn note(
         seen.clear();
     }
     assert!(
-        !seen.iter().any(|seen| is_terminal(&seen.json)),
+        !seen.last().is_some_and(|seen| is_terminal(&seen.json)),
         "{id} {json} after the end"
     );
     if let Some((epoch, offset)) = seen.last().and_then(|last| last.id.split_once('-')) {

@@ -141,16 +141,20 @@ fn application(channels: &ChannelLimits) -> Api {
         ttl: channels.history_ttl,
         meta_ttl: channels.history_ttl,
     };
+    let centrifuge = lmserver_centrifuge::Centrifuge::new([5; 16]);
+    let clients = centrifuge.transports().into_iter();
+    let mut settings = PolicySettings::new(Namespaces::new(Some(history)));
+    settings.connecting.without_token = true;
     Api::new(ApiSettings {
         api_keys: Vec::new(),
         token_secret: None,
         token_lifetime: TOKEN_LIFETIME,
         allowed_origins: None,
         page: true,
-        policy: Policy::new(PolicySettings::new(Namespaces::new(Some(history)))),
+        policy: Policy::new(settings),
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
-        client_transports: BTreeMap::new(),
-        node: "".into(),
+        client_transports: clients.map(|(name, it)| (name.into(), it)).collect(),
+        node: centrifuge.node().into(),
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     })

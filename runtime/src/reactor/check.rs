@@ -91,6 +91,12 @@ impl<S: Sys> Reactor<S> {
         forgotten.map(|cursor| format!("{id:?} is not written what {cursor:?} has before it"))
     }
 
+    /// Bytes that the connection with most of them holds of its own, unsent.
+    pub fn largest_outbox(&self) -> usize {
+        let all = self.conns.iter().map(|(_, conn)| conn.outbox.capacity());
+        all.max().unwrap_or(0)
+    }
+
     /// The world.
     pub fn sys(&self) -> &S {
         &self.sys
