@@ -52,6 +52,8 @@ pub(crate) fn assemble<S: Sys>(
 fn policy(client: Client, namespaces: Namespaces, free_secret: Option<Secret>) -> Policy {
     let history_limit = usize::try_from(client.history_max_publication_limit);
     let personal = client.subscribe_to_user_personal_channel;
+    // The first frame has a connect command, and a subscribe command for each channel.
+    let reconnecting = client.channel_limit.saturating_add(1);
     Policy::new(PolicySettings {
         client: ClientSettings {
             ping_interval: client.ping_interval,
@@ -63,7 +65,7 @@ fn policy(client: Client, namespaces: Namespaces, free_secret: Option<Secret>) -
             user_connection_limit: client.user_connection_limit,
             history_limit: history_limit.unwrap_or(usize::MAX),
             message_bytes: client.message_size_limit,
-            commands_per_message: client.commands_per_frame,
+            commands_per_message: client.commands_per_frame.max(reconnecting),
             command_rate: client.command_rate,
         },
         connecting: Connecting {

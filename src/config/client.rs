@@ -40,10 +40,11 @@ pub struct Client {
     pub expired_sub_close_delay: Duration,
     /// `history_max_publication_limit`: publications in one answer to `history`. Default 300.
     pub history_max_publication_limit: u64,
-    /// `commands_per_frame`: commands in one frame. Default 128.
+    /// `commands_per_frame`: commands in one frame; at least as many as a client sends that
+    /// connects again with all the subscriptions that it may have. Default 1024.
     pub commands_per_frame: usize,
-    /// `command_rate`: commands a second of one connection; a second's worth, or one frame's,
-    /// may come at once. 0: no limit. Default 1000.
+    /// `command_rate`: commands a second of one connection; twice as many may come at once. 0: no
+    /// limit. Default 1000.
     pub command_rate: u32,
     /// `message_size_limit`: bytes of one frame. Default 64 KiB.
     pub message_size_limit: usize,
@@ -72,7 +73,7 @@ impl Default for Client {
             expired_close_delay: Duration::from_secs(25),
             expired_sub_close_delay: Duration::from_secs(25),
             history_max_publication_limit: 300,
-            commands_per_frame: 128,
+            commands_per_frame: 1024,
             command_rate: 1000,
             message_size_limit: 64 << 10,
             subscribe_to_user_personal_channel: false,

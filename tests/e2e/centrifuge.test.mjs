@@ -248,6 +248,16 @@ describe('the JavaScript SDK', { concurrency: true }, () => WAYS.forEach((way) =
       assert.deepEqual([numFullPayloads, numDeltaPayloads], [1, 4]);
     });
 
+    test('is one of as many as a connection may have, asked for at once', async () => {
+      const made = client(server.port, way, { token: token({ sub: 'alice' }) });
+      const subs = Array.from({ length: 128 }, () => new Listener(made, channel('bare')).sub);
+      made.connect();
+      await Promise.all(subs.map((sub) => sub.ready()));
+      const more = made.newSubscription(channel('bare'));
+      more.subscribe();
+      assert.equal((await next(more, 'unsubscribed')).code, 106);
+    });
+
     const refused = async (made, name, options) => {
       const sub = made.newSubscription(name, options);
       sub.subscribe();

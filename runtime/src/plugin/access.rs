@@ -71,7 +71,7 @@ pub struct ClientSettings {
     pub history_limit: usize,
     /// Bytes of one message of a client. Default 64 KiB.
     pub message_bytes: usize,
-    /// Commands in one message. Default 128.
+    /// Commands in one message. Default 1024.
     pub commands_per_message: usize,
     /// Commands a second that one connection may send over a while; zero: any. Default 1,000.
     pub command_rate: u32,
@@ -89,7 +89,7 @@ impl Default for ClientSettings {
             user_connection_limit: 0,
             history_limit: 300,
             message_bytes: 64 * 1024,
-            commands_per_message: 128,
+            commands_per_message: 1024,
             command_rate: 1000,
         }
     }
