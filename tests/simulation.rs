@@ -38,6 +38,8 @@ mod kill;
 mod many;
 #[path = "sim/open.rs"]
 mod open;
+#[path = "common/centrifugo_protobuf.rs"]
+mod protobuf;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/reach.rs"]
