@@ -25,7 +25,6 @@ impl Outbox {
     }
 
     /// Memory that it holds.
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
