@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{question, request};
 use crate::program::Server;
-use crate::wire::Wire;
+use crate::wire::{PATIENCE, Wire};
 
 const CONFIGURATION: &str = r#"
     [provider.echo]
@@ -161,6 +161,28 @@ fn a_backend_publishes_to_clients_and_sees_them() {
     );
     assert_eq!(history["result"]["publications"], json!([]));
     assert_eq!(history["result"]["offset"], 3);
+}
+
+#[test]
+fn a_client_whose_connection_dies_is_no_longer_present() {
+    let server = Server::start(CONFIGURATION);
+    let [mut stays, mut dies] = [(); 2].map(|()| Client::connect(&server));
+    for client in [&mut stays, &mut dies] {
+        client.command(json!({"subscribe": {"channel": "news:a"}}));
+    }
+    let present = || {
+        let present = call(&server, "presence", json!({"channel": "news:a"}));
+        let list = present["result"]["presence"].as_object().cloned();
+        list.expect("a list")
+    };
+    assert_eq!(present().len(), 2);
+    let id = dies.client.clone();
+    drop(dies);
+    let begun = std::time::Instant::now();
+    while present().contains_key(&id) {
+        assert!(begun.elapsed() < PATIENCE, "it is still listed");
+    }
+    assert!(present().contains_key(&stays.client));
 }
 
 #[test]

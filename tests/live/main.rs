@@ -29,11 +29,14 @@ mod keys;
 mod life;
 mod listeners;
 mod program;
+#[path = "../common/centrifugo_protobuf.rs"]
+mod protobuf;
 mod provider;
 mod provider_tls;
 mod proxy;
 mod requests;
 mod resume;
+mod sdk;
 #[path = "../common/signer.rs"]
 mod signer;
 mod stuck;

@@ -19,13 +19,18 @@ pub(crate) fn listening(channel: &str, after: Option<&str>) -> String {
     if let Some(id) = after {
         target += &format!("&last_event_id={id}");
     }
+    upgrade(&target)
+}
+
+/// The request that makes a connection a WebSocket.
+pub(crate) fn upgrade(target: &str) -> String {
     let fields = [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
-    request("GET", &target, &fields, "")
+    request("GET", target, &fields, "")
 }
 
 impl Wire {
@@ -41,26 +46,31 @@ impl Wire {
     /// Takes the next message; pings are passed over.
     pub(crate) fn message(&mut self) -> Message {
         loop {
-            let head = self.exactly(2);
-            let length = match head[1] {
-                126 => self
-                    .exactly(2)
-                    .iter()
-                    .fold(0, |all, byte| all << 8 | usize::from(*byte)),
-                127 => self
-                    .exactly(8)
-                    .iter()
-                    .fold(0, |all, byte| all << 8 | usize::from(*byte)),
-                short => usize::from(short),
-            };
-            let payload = self.exactly(length);
-            match head[0] {
+            let (first, payload) = self.frame();
+            match first {
                 0x81 => return Message::Event(serde_json::from_slice(&payload).unwrap()),
                 0x88 => return Message::Close(u16::from_be_bytes([payload[0], payload[1]])),
                 0x89 => {}
                 other => panic!("a frame that begins with {other:#x}"),
             }
         }
+    }
+
+    /// Takes the next frame: its first byte, and what it holds.
+    pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
+        let head = self.exactly(2);
+        let length = match head[1] {
+            126 => self
+                .exactly(2)
+                .iter()
+                .fold(0, |all, byte| all << 8 | usize::from(*byte)),
+            127 => self
+                .exactly(8)
+                .iter()
+                .fold(0, |all, byte| all << 8 | usize::from(*byte)),
+            short => usize::from(short),
+        };
+        (head[0], self.exactly(length))
     }
 
     /// Takes events until the server closes: with which code.
