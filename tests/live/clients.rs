@@ -30,7 +30,7 @@ const CONFIGURATION: &str = r#"
 "#;
 
 /// A client and its stream.
-struct Client<'a> {
+pub(crate) struct Client<'a> {
     server: &'a Server,
     wire: Wire,
     /// What has come and was not taken.
@@ -42,7 +42,7 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn connect(server: &'a Server) -> Self {
+    pub(crate) fn connect(server: &'a Server) -> Self {
         let mut wire = server.connect();
         let body = r#"{"connect":{"name":"test"},"id":1}"#;
         wire.say(request("POST", "/connection/http_stream", &[], body));
@@ -64,7 +64,7 @@ impl<'a> Client<'a> {
     }
 
     /// Sends a command, and takes its reply.
-    fn command(&mut self, command: Value) -> Value {
+    pub(crate) fn command(&mut self, command: Value) -> Value {
         self.id += 1;
         let mut command = command;
         command["id"] = self.id.into();
@@ -82,7 +82,7 @@ impl<'a> Client<'a> {
     }
 
     /// The next line of the stream.
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
                 let value = serde_json::from_str(line).expect(line);

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use crate::client::{Event, text_of};
+use crate::clients::Client;
 use crate::program::Server;
 use crate::protobuf::{connect_and_subscribe, replies};
 use crate::provider::Provider;
@@ -19,11 +20,19 @@ enum Via {
     WebSocket,
     Json,
     Protobuf,
+    /// A stream, and commands in requests of their own.
+    HttpStream,
 }
 
 /// A client of the protocol that reads one channel.
 struct Sdk {
     wire: Wire,
+    heard: Heard,
+}
+
+/// What was heard of a channel.
+#[derive(Default)]
+struct Heard {
     epoch: String,
     events: VecDeque<Event>,
 }
@@ -31,8 +40,7 @@ struct Sdk {
 impl Sdk {
     fn open(server: &Server, via: Via, channel: &str, last: Option<&str>) -> Self {
         let mut wire = server.connect();
-        let last = last.and_then(|id| id.split_once('-'));
-        let last = last.map(|(epoch, offset)| (epoch, offset.parse().unwrap()));
+        let last = last.map(position);
         if via == Via::Protobuf {
             wire.say(upgrade("/connection/websocket?format=protobuf"));
             assert_eq!(wire.head().status(), 101);
@@ -40,26 +48,20 @@ impl Sdk {
         } else {
             wire.say(upgrade("/connection/websocket"));
             assert_eq!(wire.head().status(), 101);
-            let mut request = json!({"channel": channel, "recover": true});
-            if let Some((epoch, offset)) = last {
-                request["epoch"] = epoch.into();
-                request["offset"] = offset.into();
-            }
-            let subscribe = json!({"id": 2, "subscribe": request});
+            let subscribe = json!({"id": 2, "subscribe": recovering(channel, last)});
             let connect = r#"{"id":1,"connect":{}}"#;
             wire.send_frame(1, format!("{connect}\n{subscribe}").as_bytes());
         }
         Self {
             wire,
-            epoch: String::new(),
-            events: VecDeque::new(),
+            heard: Heard::default(),
         }
     }
 
     /// The next event, or the code with which the server closes.
     fn next(&mut self) -> Result<Event, u16> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.heard.events.pop_front() {
                 return Ok(event);
             }
             let (first, payload) = self.wire.frame();
@@ -72,10 +74,25 @@ impl Sdk {
                 0x88 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
                 other => panic!("a frame that begins with {other:#x}"),
             };
-            values.iter().for_each(|value| self.take(value));
+            values.iter().for_each(|value| self.heard.take(value));
         }
     }
 
+    /// All that comes up to the end of the answer.
+    fn rest(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().expect("the answer goes on");
+            let is_last = event.data["type"] == "end" || event.data["type"] == "error";
+            events.push(event);
+            if is_last {
+                return events;
+            }
+        }
+    }
+}
+
+impl Heard {
     fn take(&mut self, reply: &Value) {
         assert!(reply.get("error").is_none(), "{reply}");
         if let Some(result) = reply.get("subscribe") {
@@ -94,19 +111,22 @@ impl Sdk {
             data: publication["data"].clone(),
         });
     }
+}
 
-    /// All that comes up to the end of the answer.
-    fn rest(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        loop {
-            let event = self.next().expect("the answer goes on");
-            let is_last = event.data["type"] == "end" || event.data["type"] == "error";
-            events.push(event);
-            if is_last {
-                return events;
-            }
-        }
+/// What a subscribe command asks for that goes on behind a position, or takes all.
+fn recovering(channel: &str, last: Option<(&str, u64)>) -> Value {
+    let mut request = json!({"channel": channel, "recover": true});
+    if let Some((epoch, offset)) = last {
+        request["epoch"] = epoch.into();
+        request["offset"] = offset.into();
     }
+    request
+}
+
+/// Epoch and offset.
+fn position(id: &str) -> (&str, u64) {
+    let (epoch, offset) = id.split_once('-').unwrap();
+    (epoch, offset.parse().unwrap())
 }
 
 /// So many events behind a position, by any transport; then the connection is lost.
@@ -133,12 +153,28 @@ fn some(server: &Server, via: Via, channel: &str, last: Option<&str>, count: usi
             let mut sdk = Sdk::open(server, via, channel, last);
             (0..count).map(|_| sdk.next().unwrap()).collect()
         }
+        Via::HttpStream => {
+            let mut client = Client::connect(server);
+            let request = recovering(channel, last.map(position));
+            let mut heard = Heard::default();
+            heard.take(&client.command(json!({"subscribe": request})));
+            while heard.events.len() < count {
+                heard.take(&client.next());
+            }
+            heard.events.into_iter().take(count).collect()
+        }
     }
 }
 
 #[test]
 fn an_answer_is_whole_though_every_piece_comes_over_another_transport() {
-    let all = [Via::Json, Via::Sse, Via::Protobuf, Via::WebSocket];
+    let all = [
+        Via::Json,
+        Via::Sse,
+        Via::Protobuf,
+        Via::WebSocket,
+        Via::HttpStream,
+    ];
     let provider = Provider::new();
     let server = Server::start(&provider.section("p", ""));
     let channel = server.post("hi");
@@ -146,10 +182,10 @@ fn an_answer_is_whole_though_every_piece_comes_over_another_transport() {
     connection.question();
     connection.begin();
     let mut seen: Vec<Event> = Vec::new();
-    for round in 0..16 {
+    for round in 0..25 {
         connection.tell(&format!("{round} "));
         // Each transport follows each.
-        let via = all[(round + round / 4) % 4];
+        let via = all[(round + round / 5) % 5];
         let last = seen.last().map(|event| event.id.clone());
         let count = if round == 0 { 2 } else { 1 };
         seen.extend(some(&server, via, &channel, last.as_deref(), count));
@@ -160,7 +196,7 @@ fn an_answer_is_whole_though_every_piece_comes_over_another_transport() {
             seen.extend(some(&server, via, &channel, last.as_deref(), 1));
         } else {
             let last = seen.last().map(|event| event.id.clone());
-            let next = all[(round + 1) % 4];
+            let next = all[(round + 1) % 5];
             seen.extend(some(&server, next, &channel, last.as_deref(), 1));
         }
     }
@@ -168,7 +204,7 @@ fn an_answer_is_whole_though_every_piece_comes_over_another_transport() {
     let last = seen.last().map(|event| event.id.clone());
     let mut sdk = Sdk::open(&server, Via::Protobuf, &channel, last.as_deref());
     seen.extend(sdk.rest());
-    let want: String = (0..16).map(|round| format!("{round} and ")).collect();
+    let want: String = (0..25).map(|round| format!("{round} and ")).collect();
     assert_eq!(text_of(&seen), want);
     assert_eq!(server.listen(&channel, None).rest(), seen);
     // Who comes late gets it all.
@@ -185,12 +221,12 @@ fn a_client_cut_off_after_any_event_recovers_the_rest() {
     let mut asked = server.ask("hi");
     provider.accept().answer("Grüße 🙂");
     let (channel, all) = (asked.channel(), asked.rest());
-    for via in [Via::Json, Via::Protobuf] {
+    for via in [Via::Json, Via::Protobuf, Via::HttpStream] {
         for count in 0..all.len() {
             let mut seen = some(&server, via, &channel, None, count);
             let last = seen.last().map(|event| event.id.clone());
-            let mut again = Sdk::open(&server, via, &channel, last.as_deref());
-            seen.extend(again.rest());
+            let left = all.len() - count;
+            seen.extend(some(&server, via, &channel, last.as_deref(), left));
             assert_eq!(seen, all, "{via:?} after {count}");
         }
     }
