@@ -84,11 +84,9 @@ impl Listening<'_> {
         let Some(transport) = self.clients.get(name) else {
             return Err(self.unknown(name));
         };
-        if cx.draining {
-            return Err(busy(Code::Draining, "the server is stopping"));
-        }
+        // While the server drains they may come back to answers that still run.
         if cx.full {
-            return Err(busy(Code::Overloaded, "the server has no room"));
+            return Err(full());
         }
         let opening = Opening {
             request,
@@ -155,9 +153,9 @@ fn refused(denial: Denial, has_token: bool) -> Admission {
     }
 }
 
-fn busy(code: Code, why: &str) -> Refusal {
-    let message = format!("{why} and takes no more clients; come back soon");
-    Refusal::new(code, message).with_field("Retry-After", RETRY_AFTER)
+fn full() -> Refusal {
+    let message = "the server has no room and takes no more clients; come back soon";
+    Refusal::new(Code::Overloaded, message).with_field("Retry-After", RETRY_AFTER)
 }
 
 /// The channel that a request names.

@@ -90,16 +90,21 @@ fn a_client_finds_out_about_affinity() {
 
 #[test]
 fn where_there_is_no_room_clients_are_told_so_before_the_upgrade() {
-    for (draining, full, code) in [(true, false, "draining"), (false, true, "overloaded")] {
-        let mut server = server();
-        (server.draining, server.full) = (draining, full);
-        for line in ["GET /connection/websocket", "POST /connection/http_stream"] {
-            let response = server.response(line, &UPGRADE, "");
-            error(&response, 503, code);
-            assert_eq!(field(&response, "Retry-After"), Some("5"));
-        }
-        server.session("GET /connection/websocket?channel=a", &UPGRADE, "");
+    let mut server = server();
+    server.full = true;
+    for line in ["GET /connection/websocket", "POST /connection/http_stream"] {
+        let response = server.response(line, &UPGRADE, "");
+        error(&response, 503, "overloaded");
+        assert_eq!(field(&response, "Retry-After"), Some("5"));
     }
+    server.session("GET /connection/websocket?channel=a", &UPGRADE, "");
+}
+
+#[test]
+fn clients_come_back_to_a_server_that_drains() {
+    let mut server = server();
+    server.draining = true;
+    server.session("GET /connection/websocket", &UPGRADE, "");
 }
 
 #[test]

@@ -131,6 +131,29 @@ describe('the JavaScript SDK', { concurrency: true }, () => WAYS.forEach((way) =
       await proxy.stop();
     });
 
+    test('that a server which shuts down still gives, is heard to its end, also by who comes back', async () => {
+      const going = await Server.start({ config: openai(upstream.base, { rest: CONFIG }) });
+      const proxy = await Proxy.start(going.port);
+      const { id, answer } = await chat(going);
+      const made = await connected(proxy.port, way);
+      const listener = new Listener(made, id);
+      answer.say(...SAID.slice(0, 20));
+      await listener.until(({ offset }) => offset === 21);
+      going.signal('SIGTERM');
+      await eventually(async () => (await fetch(`${going.url}/ready`)).status === 503, 'the shutdown');
+      proxy.cut();
+      await listener.until(({ subscribed }) => subscribed.length === 2);
+      const told = next(made, 'connecting');
+      answer.say(...SAID.slice(20));
+      answer.end();
+      await listener.ended();
+      listener.assertWhole(text(SAID));
+      assert.equal((await told).code, 3001);
+      made.disconnect();
+      await going.exited;
+      await Promise.all([going, proxy].map((thing) => thing.stop()));
+    });
+
     test('several on one connection do not mix', async () => {
       const made = await join();
       const three = await Promise.all([1, 2, 3].map(async (n) => {
