@@ -10,7 +10,22 @@ pub(super) fn warn(section: &mut Section<'_>, options: &ChannelOptions, has_hist
         return;
     }
     half_a_history(section, has_history);
-    for (is_idle, keys, problem, fix) in [
+    for (is_idle, keys, problem, fix) in of_history(section, options, has_history)
+        .into_iter()
+        .chain(of_others(options))
+    {
+        if let Some(key) = keys.iter().find(|key| is_idle && section.has(key)) {
+            section.warning_at(key, format!("`{key}`: {problem}"), fix);
+        }
+    }
+    anonymous_alone(section, options);
+}
+
+/// Whether keys do nothing, which, what is missing, and what can be done.
+type Doubt = (bool, &'static [&'static str], &'static str, &'static str);
+
+fn of_history(section: &Section<'_>, options: &ChannelOptions, has_history: bool) -> [Doubt; 4] {
+    [
         (
             !has_history && options.recovery != Switch::Off,
             &["force_recovery", "allow_recovery"][..],
@@ -30,6 +45,17 @@ pub(super) fn warn(section: &mut Section<'_>, options: &ChannelOptions, has_hist
             "add force_recovery = true, or allow_recovery = true",
         ),
         (
+            !has_history && may_anybody(options.read_history),
+            &HISTORY,
+            "there is no history to read",
+            ADD_HISTORY,
+        ),
+    ]
+}
+
+fn of_others(options: &ChannelOptions) -> [Doubt; 3] {
+    [
+        (
             options.force_push_join_leave && !options.join_leave,
             &["force_push_join_leave"],
             "there are no notices of who joins and leaves",
@@ -42,22 +68,15 @@ pub(super) fn warn(section: &mut Section<'_>, options: &ChannelOptions, has_hist
             "add presence = true",
         ),
         (
-            !has_history && may_anybody(options.read_history),
-            &HISTORY,
-            "there is no history to read",
-            ADD_HISTORY,
-        ),
-        (
             options.delta_publish && !options.allow_fossil_delta,
             &["delta_publish"],
             "nobody gets differences",
             "add allowed_delta_types = [\"fossil\"]",
         ),
-    ] {
-        if let Some(key) = keys.iter().find(|key| is_idle && section.has(key)) {
-            section.warning_at(key, format!("`{key}`: {problem}"), fix);
-        }
-    }
+    ]
+}
+
+fn anonymous_alone(section: &mut Section<'_>, options: &ChannelOptions) {
     for (what, access) in [
         ("subscribe", options.subscribe),
         ("publish", options.publish),
