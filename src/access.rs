@@ -190,7 +190,7 @@ impl Policy {
 
     /// The rules of a channel.
     fn rule<'a>(&'a self, name: &'a str) -> Result<Ruled<'a>, Denial> {
-        if name.is_empty() || name.len() > NAME_MAX || !name.is_ascii() {
+        if check_name(name).is_err() || !name.is_ascii() {
             return Err(error(code::BAD_REQUEST));
         }
         let options = self
@@ -238,6 +238,25 @@ pub fn is_chat(channel: &str) -> bool {
     channel
         .strip_prefix(CHAT)
         .is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// Checks the name of a channel, whoever says it. Clients that name their channels themselves
+/// write them in ASCII.
+///
+/// # Errors
+///
+/// What a name must be.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        let length = name.len();
+        return Err(format!(
+            "a channel's name has 1 to {NAME_MAX} bytes, not {length}"
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return Err("a channel's name has no control characters".to_owned());
+    }
+    Ok(())
 }
 
 /// What a channel with these options keeps.

@@ -275,6 +275,10 @@ fn a_subscription_without_a_token_is_for_whom_the_options_permit() {
         ("", "", "$chat:a", Err(Denial::Error(102))),
         ("", "", "", Err(Denial::Error(107))),
         ("", "", "public:\u{e9}", Err(Denial::Error(107))),
+        ("insecure", "", "public:a\n", Err(Denial::Error(107))),
+        ("insecure", "", "public:\0", Err(Denial::Error(107))),
+        ("insecure", "", "public:\x1b[2J", Err(Denial::Error(107))),
+        ("insecure", "", "public:\x7f", Err(Denial::Error(107))),
         ("", "", &long, Err(Denial::Error(107))),
         ("", "", &long[..255], Ok(())),
     ] {

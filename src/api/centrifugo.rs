@@ -41,9 +41,8 @@ mod task;
 
 pub(super) use idempotency::Remembered;
 
-use super::connection::check_name;
 use super::refusal::clip;
-use crate::access::{ChannelOptions, Policy, is_chat};
+use crate::access::{ChannelOptions, Policy, check_name, is_chat};
 use crate::json;
 use mistake::{Code, Mistake};
 use task::{Said, Step, Task};

@@ -22,7 +22,7 @@ use super::Outcome;
 use super::auth::{Auth, presented_token};
 use super::origin::Origin;
 use super::refusal::{Code, Refusal, clip};
-use crate::access::{NAME_MAX, Policy, code, is_chat, retention};
+use crate::access::{Policy, check_name, code, is_chat, retention};
 
 /// The transports by the last part of their path.
 pub(super) type Transports = BTreeMap<Box<str>, Arc<dyn Transport>>;
@@ -176,24 +176,6 @@ pub(super) fn cursor(request: &Request) -> After {
         .into_iter()
         .find_map(|name| parameter(request, name))
         .map_or(After::Beginning, |value| After::parse(&value))
-}
-
-/// Checks the name of a channel.
-///
-/// # Errors
-///
-/// What a name must be.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > NAME_MAX {
-        return Err(format!(
-            "a channel's name has 1 to {NAME_MAX} bytes, not {}",
-            name.len()
-        ));
-    }
-    if name.chars().any(char::is_control) {
-        return Err("a channel's name has no control characters".to_owned());
-    }
-    Ok(())
 }
 
 fn parameter<'a>(request: &'a Request, name: &str) -> Option<Cow<'a, str>> {
