@@ -44,10 +44,11 @@ fn check_data(channel: Ruled<'_>, data: &[u8]) -> Result<(), Denial> {
     }
 }
 
-/// Whether a document may be published in channels of that format.
+/// Whether data may be published in channels of that format.
 pub(crate) fn is_acceptable(format: DataFormat, data: &[u8]) -> bool {
     match format {
-        DataFormat::Json => !data.is_empty(),
+        DataFormat::Any => !data.is_empty(),
+        DataFormat::Json => json::document(data).is_some(),
         DataFormat::JsonObject => json::is_object(data) && json::document(data).is_some(),
     }
 }

@@ -106,11 +106,13 @@ pub enum RecoveryMode {
     Cache,
 }
 
-/// What the data of a publication may be.
+/// What the data of a publication may be; it is never empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {
-    /// Any JSON.
+    /// Anything. Receivers that need JSON get what is none as a string.
     #[default]
+    Any,
+    /// Any JSON.
     Json,
     /// A JSON object.
     JsonObject,
@@ -142,6 +144,12 @@ impl Namespaces {
             named: BTreeMap::new(),
             open: history.map(ChannelOptions::open),
         }
+    }
+
+    /// Whether options are configured: more than whether channels are open.
+    #[must_use]
+    pub fn has_configured_options(&self) -> bool {
+        !self.named.is_empty() || self.without.is_some() || self.chat != ChannelOptions::chat()
     }
 
     /// The options of a channel.

@@ -63,6 +63,21 @@ fn policy(words: &str) -> Policy {
                 ..ChannelOptions::default()
             },
         ),
+        (
+            "json",
+            ChannelOptions {
+                publish: Access::ALL,
+                publication_data_format: DataFormat::Json,
+                ..ChannelOptions::default()
+            },
+        ),
+        (
+            "any",
+            ChannelOptions {
+                publish: Access::ALL,
+                ..ChannelOptions::default()
+            },
+        ),
     ]
     .into_iter()
     .map(|(name, options)| (name.into(), options))
@@ -535,6 +550,13 @@ fn what_else_a_client_does_is_on_and_permitted_or_refused() {
         ("", Publish, "full:a", "42", false, "1", bad),
         ("", Publish, "full:a", "42", false, "{x", bad),
         ("", Publish, "full:a", "", false, "{}", denied),
+        ("", Publish, "json:a", "", false, " [1]", Ok(())),
+        ("", Publish, "json:a", "", false, "nul", bad),
+        ("", Publish, "json:a", "", false, " ", bad),
+        ("", Publish, "json:a", "", false, "1 2", bad),
+        ("", Publish, "any:a", "", false, "nul", Ok(())),
+        ("", Publish, "any:a", "", false, "", bad),
+        ("insecure", Publish, "any:\n", "", false, "1", bad),
         ("", Publish, "chat:a", "42", true, "1", denied),
         ("insecure", Publish, "chat:a", "42", true, "1", denied),
         ("open", Publish, "plain", "42", true, "1", denied),

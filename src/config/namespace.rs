@@ -184,8 +184,8 @@ fn data_format(text: &str) -> Result<DataFormat, Wrong> {
         "json" => Ok(DataFormat::Json),
         "json_object" => Ok(DataFormat::JsonObject),
         "binary" => Err(Wrong::new(
-            "publications are JSON for all receivers, among them plain SSE and WebSocket",
-            "write \"json\", and put bytes into a JSON string as base64",
+            "no format is for bytes alone: receivers that need JSON get a string of other data",
+            "remove it: without it anything may be published",
         )),
         _ => Err(Wrong::new(
             format!("{text:?} is not a format of data"),

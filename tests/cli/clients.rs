@@ -205,6 +205,22 @@ fn each_option_of_a_namespace_has_its_place() {
 }
 
 #[test]
+fn publications_are_anything_unless_a_format_is_configured() {
+    for (text, want) in [
+        ("", DataFormat::Any),
+        ("publication_data_format = \"json\"\n", DataFormat::Json),
+        (
+            "publication_data_format = \"json_object\"\n",
+            DataFormat::JsonObject,
+        ),
+    ] {
+        let namespaces = read(&format!("[namespace.news]\n{text}")).namespaces;
+        let options = namespaces.resolve("news:a").unwrap();
+        assert_eq!(options.publication_data_format, want, "{text}");
+    }
+}
+
+#[test]
 fn positions_outlive_publications_unless_it_is_said_for_how_long() {
     for (ttl, meta) in [("5m", 30), ("60d", 60)] {
         let text = format!("[namespace.news]\nhistory_size = 1\nhistory_ttl = \"{ttl}\"\n");

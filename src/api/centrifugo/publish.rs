@@ -122,8 +122,10 @@ impl Place {
         desk: &mut Desk<'_>,
     ) -> Result<Self, Mistake> {
         let options = desk.own_channel(&channel)?;
-        if !is_acceptable(options.publication_data_format, &content.data) {
-            return Err(Mistake::bad("the channel takes JSON objects only"));
+        let data = content.binary.as_deref().unwrap_or(&content.data);
+        if !is_acceptable(options.publication_data_format, data) {
+            let message = "the data is not of the channel's publication_data_format";
+            return Err(Mistake::bad(message));
         }
         Ok(Self {
             retention: retention(options),
