@@ -48,8 +48,10 @@ use route::Route;
 
 /// What the application is built from.
 pub struct ApiSettings {
-    /// The keys of those who may ask and publish; with none, anybody may.
+    /// The keys of those who may ask and publish; with none, anybody may ask.
     pub api_keys: Vec<Secret>,
+    /// Without keys: may anybody publish, and whatever else the server API does? Else nobody may.
+    pub is_server_api_open: bool,
     /// Signs and checks the tokens of listeners; without it nobody needs one.
     pub token_secret: Option<Secret>,
     /// How long a token is good that `POST /api/chat` gives: [`TOKEN_LIFETIME`] and the time for
@@ -97,7 +99,12 @@ impl Api {
     /// The application with these settings.
     pub fn new(settings: ApiSettings) -> Self {
         let secret = settings.token_secret.as_ref();
-        let auth = Auth::new(&settings.api_keys, secret, settings.token_lifetime);
+        let auth = Auth::new(
+            &settings.api_keys,
+            settings.is_server_api_open,
+            secret,
+            settings.token_lifetime,
+        );
         let shared = |transports: BTreeMap<Box<str>, Box<dyn Transport>>| {
             let transports = transports.into_iter();
             transports

@@ -30,6 +30,7 @@ pub(crate) fn assemble<S: Sys>(
     let secret = config.auth.token_secret;
     let api = Api::new(ApiSettings {
         api_keys: config.auth.api_keys,
+        is_server_api_open: config.is_server_api_open,
         policy: policy(config.client, config.namespaces, secret.clone()),
         token_secret: secret,
         token_lifetime: TOKEN_LIFETIME + config.channels.ttl,

@@ -19,6 +19,7 @@ use crate::token::KeyServer;
 
 mod client;
 mod environment;
+mod exposure;
 mod keys;
 mod limits;
 mod model;
@@ -60,6 +61,9 @@ pub struct Config {
     pub server: Server,
     /// `[auth]`: who may spend money, publish and listen.
     pub auth: Auth,
+    /// Whether anybody may call the server API, for want of `api_keys` and of anything else that
+    /// says that access matters.
+    pub is_server_api_open: bool,
     /// `[limits]`: bounds of connections.
     pub limits: Limits,
     /// `[channels]`: bounds of channels.
@@ -215,6 +219,7 @@ impl Config {
         let server = Server::read(root.section("server"), inputs, keys, report);
         let auth = root.section("auth");
         let keys_are_written = auth.has("api_keys");
+        let keys_place = auth.place("api_keys");
         let auth = Auth::read(auth, keys, report);
         let limits = limits::connections(root.section("limits"), keys, report);
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
@@ -230,8 +235,9 @@ impl Config {
         let routing = model::read(sections, providers, &root, keys, report);
         root.finish(keys, report);
         // Keys that are written but cannot be read have a mistake of their own.
+        let is_server_api_open = exposure::is_server_api_open(&auth, &client, &namespaces);
         if auth.api_keys.is_empty() && !(keys_are_written && report.has_mistakes()) {
-            report.extend(server.exposed());
+            report.extend(exposure::warnings(&server, is_server_api_open, &keys_place));
         }
         let (routing, providers, is_offline) = routing;
         let centrifugo_port = inputs.environment.get("CENTRIFUGO_PORT");
@@ -239,6 +245,7 @@ impl Config {
             file: None,
             server,
             auth,
+            is_server_api_open,
             limits,
             channels,
             open_channels,

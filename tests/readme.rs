@@ -187,6 +187,7 @@ fn its_configuration_has_no_mistake() {
             .arg("check")
             .current_dir(folder.path())
             .env("OPENAI_API_KEY", "key")
+            .env("LMSERVER_API_KEY", "key")
             .env("LMSERVER_TOKEN_SECRET", "secret");
         let output = check.output().expect("a process");
         assert!(

@@ -133,6 +133,7 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
     transports.insert("websocket".into(), Box::new(lmserver_websocket::WebSocket));
     let api = Api::new(ApiSettings {
         api_keys: config.auth.api_keys,
+        is_server_api_open: config.is_server_api_open,
         token_secret: config.auth.token_secret,
         token_lifetime: Duration::from_secs(600),
         allowed_origins: config.server.allowed_origins,

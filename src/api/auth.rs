@@ -1,11 +1,14 @@
 //! Who may do what: API keys for all that spends money or publishes, tokens for listeners.
 //!
-//! | configured | ask, publish | listen | read state | cancel |
-//! | --- | --- | --- | --- | --- |
-//! | nothing | anybody | who knows the channel | who knows it | who knows it |
-//! | `api_keys` | key | who knows the channel | who knows it | key |
-//! | `token_secret` | anybody | token | token | token |
-//! | both | key | token | key or token | key or token |
+//! | configured | ask | publish | listen | read state | cancel |
+//! | --- | --- | --- | --- | --- | --- |
+//! | nothing | anybody | anybody | who knows the channel | who knows it | who knows it |
+//! | `api_keys` | key | key | who knows the channel | who knows it | key |
+//! | `token_secret` | anybody | nobody | token | token | token |
+//! | both | key | key | token | key or token | key or token |
+//!
+//! Publish stands for the whole server API. Without a key it is closed too where there are keys
+//! of client tokens or options of channels, unless `insecure` is on.
 //!
 //! A key comes as `X-API-Key` or Bearer (of the server API's clients also as `apikey`, or as
 //! `api_key` in the query), a token as `token` in the query (browsers cannot set
@@ -27,6 +30,8 @@ use super::token::{TokenError, TokenKey};
 pub(super) struct Auth {
     /// Digests, so that comparing takes the same time whatever was sent.
     keys: Vec<Digest>,
+    /// Without keys: may anybody call the server API? Else nobody may.
+    is_backend_open: bool,
     tokens: Option<TokenKey>,
     lifetime: Duration,
 }
@@ -40,8 +45,14 @@ pub(super) type Digest = [u8; 32];
 
 impl Auth {
     /// The credentials; `lifetime` is that of the tokens issued here.
-    pub(super) fn new(keys: &[Secret], secret: Option<&Secret>, lifetime: Duration) -> Self {
+    pub(super) fn new(
+        keys: &[Secret],
+        is_backend_open: bool,
+        secret: Option<&Secret>,
+        lifetime: Duration,
+    ) -> Self {
         Self {
+            is_backend_open,
             keys: keys
                 .iter()
                 .map(|key| sha256(&[key.expose().as_bytes()]))
@@ -68,6 +79,11 @@ impl Auth {
 
     /// The same for the server API, whose clients may send the key in the query too.
     pub(super) fn backend(&self, request: &Request) -> Result<(), Refusal> {
+        if self.keys.is_empty() && !self.is_backend_open {
+            return Err(unauthorized(
+                "the server API is closed, since it has no key: set [auth] api_keys",
+            ));
+        }
         let query = request
             .query()
             .and_then(|query| percent::query_value(query, "api_key"));

@@ -31,7 +31,8 @@ pub struct Server {
 /// `[auth]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Auth {
-    /// `api_keys`: each is accepted. Default: none, everybody may ask.
+    /// `api_keys`: each is accepted. Default: none, everybody may ask; publish only where nothing
+    /// says that access matters.
     pub api_keys: Vec<Secret>,
     /// `token_secret`: signs and checks the tokens of listeners, and the HMAC key of
     /// `[client.token]` where that has none. Default: none.
@@ -72,11 +73,16 @@ impl Server {
         }
     }
 
-    /// The warning that everybody can reach a server without authentication.
-    pub(super) fn exposed(&self) -> Option<Finding> {
+    /// The warning that everybody can reach a server without authentication, and what for.
+    pub(super) fn exposed(&self, is_server_api_open: bool) -> Option<Finding> {
+        let more = if is_server_api_open {
+            ", publish, read histories and disconnect clients"
+        } else {
+            ""
+        };
         let problem = format!(
             "listening on {} without [auth] api_keys: everybody who can reach it can spend your \
-             provider's money",
+             provider's money{more}",
             value::show_listen(&self.listen)
         );
         let fix = "set [auth] api_keys, or listen on 127.0.0.1";

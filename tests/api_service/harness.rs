@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use lmserver::access::{Access, ChannelOptions, History, Namespaces, Policy, PolicySettings};
+use lmserver::access::{
+    Access, ChannelOptions, DataFormat, History, Namespaces, Policy, PolicySettings,
+};
 use lmserver::api::{Api, ApiSettings};
 use lmserver_proto::http1::server::{Connection, Event};
 use lmserver_proto::http1::{Limits, Method, Response};
@@ -99,6 +101,8 @@ pub(crate) struct Server {
 #[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) keys: &'static [&'static str],
+    /// Without keys: is the server API closed?
+    pub(crate) closed: bool,
     pub(crate) secret: Option<&'static str>,
     pub(crate) origins: Option<&'static [&'static str]>,
     pub(crate) no_page: bool,
@@ -106,8 +110,8 @@ pub(crate) struct Setup {
     pub(crate) no_transports: bool,
     /// Are there transports of clients that name their channels themselves?
     pub(crate) clients: bool,
-    /// Are there the namespaces `news`, which keeps a history and lists members, and `bare`,
-    /// which does neither?
+    /// Are there the namespaces `news`, which keeps a history and lists members, `bare`, which
+    /// does neither, and `json` and `object`, which take such data only?
     pub(crate) namespaces: bool,
 }
 
@@ -135,6 +139,7 @@ impl Setup {
         let secret = |text: &str| Secret::new(text.to_owned());
         let api = Api::new(ApiSettings {
             api_keys: self.keys.iter().map(|key| secret(key)).collect(),
+            is_server_api_open: !self.closed,
             token_secret: self.secret.map(secret),
             token_lifetime: Duration::from_secs(600),
             allowed_origins: self.origins.map(texts),
@@ -178,7 +183,13 @@ impl Setup {
                 subscribe: Access::ALL,
                 ..news
             };
+            let of_format = |publication_data_format| ChannelOptions {
+                publication_data_format,
+                ..ChannelOptions::default()
+            };
             let named = [
+                ("json", of_format(DataFormat::Json)),
+                ("object", of_format(DataFormat::JsonObject)),
                 ("news", news),
                 ("public", public),
                 ("bare", ChannelOptions::default()),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lmserver_runtime::directory::Signal;
 use lmserver_runtime::directory::Target;
 use lmserver_runtime::limits::Retention;
@@ -59,6 +61,57 @@ fn signal(method: &str, body: &Value) -> (Target, Signal) {
     match done(Script::Signalled(1), method, body) {
         Asked::Signal(target, signal) => (target, signal),
         _ => panic!("{method}: no signal"),
+    }
+}
+
+#[test]
+fn without_a_key_it_is_open_or_closed_as_a_whole() {
+    for method in METHODS {
+        for line in [format!("POST /api/{method}"), "POST /api".to_owned()] {
+            let mut server = Setup {
+                closed: true,
+                namespaces: true,
+                ..Setup::default()
+            }
+            .start();
+            let body = json!({"method": method, "channel": "news:a", "user": "42", "data": 1});
+            for fields in [&[][..], &[("X-API-Key", "")], &[("X-API-Key", "key")]] {
+                let response = server.response(&line, fields, &body.to_string());
+                let message = error(&response, 401, "unauthorized");
+                assert!(message.contains("set [auth] api_keys"), "{message}");
+            }
+            assert!(server.asked.is_empty(), "{method}");
+        }
+    }
+    let mut server = Setup {
+        closed: true,
+        ..Setup::default()
+    }
+    .start();
+    server.submission(r#"{"message":"anybody may ask"}"#);
+}
+
+#[test]
+fn a_channel_takes_data_of_its_format() {
+    let as_bytes = |text: &str| json!({"b64data": STANDARD.encode(text)});
+    for (channel, data, is_taken) in [
+        ("bare:a", as_bytes("nul"), true),
+        ("bare:a", json!({"data": 1}), true),
+        ("json:a", as_bytes("nul"), false),
+        ("json:a", as_bytes("\"nul\""), true),
+        ("json:a", json!({"data": [1]}), true),
+        ("object:a", json!({"data": [1]}), false),
+        ("object:a", as_bytes("{"), false),
+        ("object:a", as_bytes("{}"), true),
+        ("object:a", json!({"data": {}}), true),
+    ] {
+        let mut body = data;
+        body["channel"] = channel.into();
+        let mut server = server(Script::Published("k3f9ab-7"));
+        let answer = call(&mut server, "publish", &body);
+        let code = answer["error"]["code"].as_u64();
+        assert_eq!(code, (!is_taken).then_some(107), "{body}: {answer}");
+        assert_eq!(server.asked.len(), usize::from(is_taken), "{body}");
     }
 }
 

@@ -138,6 +138,51 @@ fn a_server_that_anybody_can_reach_without_a_key_is_a_loud_warning() {
 }
 
 #[test]
+fn the_server_api_without_a_key_is_open_only_where_nothing_says_that_access_matters() {
+    let token = "[client.token]\nhmac_secret_key = \"env:TEST_API_KEY\"\n";
+    let other = "[client.subscription_token]\nhmac_secret_key = \"env:TEST_API_KEY\"\n";
+    let secret = "[auth]\ntoken_secret = \"env:TEST_API_KEY\"\n";
+    let key = "[auth]\napi_keys = [\"env:TEST_API_KEY\"]\n";
+    let insecure = |text: &str| format!("[client]\ninsecure = true\n{text}");
+    for (text, is_open) in [
+        (String::new(), Some(true)),
+        ("[channels]\nopen = true\n".to_owned(), Some(true)),
+        (token.to_owned(), Some(false)),
+        (other.to_owned(), Some(false)),
+        (secret.to_owned(), Some(false)),
+        ("[namespace.news]\n".to_owned(), Some(false)),
+        (
+            "[namespace.chat]\npresence = true\n".to_owned(),
+            Some(false),
+        ),
+        ("[without_namespace]\n".to_owned(), Some(false)),
+        (insecure(token), Some(true)),
+        (insecure(secret), Some(true)),
+        (insecure("[namespace.news]\n"), Some(true)),
+        (format!("{key}{token}"), None),
+        (format!("{key}[namespace.news]\n"), None),
+    ] {
+        for listen in ["127.0.0.1:8080", "0.0.0.0:8080"] {
+            let done = check(&format!(
+                "{text}[provider.echo]\n[server]\nlisten = \"{listen}\"\n"
+            ));
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            let is_closed =
+                done.stderr.contains("the server API, ") && done.stderr.contains("closed");
+            assert_eq!(is_closed, is_open == Some(false), "{text}: {}", done.stderr);
+            let is_exposed = done.stderr.contains("disconnect clients");
+            let is_reachable = listen.starts_with("0.");
+            assert_eq!(
+                is_exposed,
+                is_reachable && is_open == Some(true),
+                "{text}: {}",
+                done.stderr
+            );
+        }
+    }
+}
+
+#[test]
 fn a_literal_secret_works_and_is_warned_about() {
     let done = check("[provider.openai]\napi_key = \"sk-topsecret\"\n");
     assert_eq!(done.code, 0);

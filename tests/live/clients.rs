@@ -9,6 +9,9 @@ use crate::client::{question, request};
 use crate::program::Server;
 use crate::wire::{PATIENCE, Wire};
 
+/// What the server API asks for where namespaces guard channels.
+const KEYS: &str = "[auth]\napi_keys = [\"of the backend\"]\n";
+
 const CONFIGURATION: &str = r#"
     [provider.echo]
     delay = "1ms"
@@ -97,14 +100,20 @@ impl<'a> Client<'a> {
 
 /// The answer of the server API.
 fn call(server: &Server, method: &str, body: Value) -> Value {
-    let (head, answer) = server.call("POST", &format!("/api/{method}"), &body.to_string());
+    call_with_key(server, &format!("/api/{method}"), &body.to_string())
+}
+
+/// The answer to who has the key of [`KEYS`].
+fn call_with_key(server: &Server, target: &str, body: &str) -> Value {
+    let key = [("X-API-Key", "of the backend")];
+    let (head, answer) = server.connect().call("POST", target, &key, body);
     assert_eq!(head.status(), 200, "{answer}");
     answer
 }
 
 #[test]
 fn a_backend_publishes_to_clients_and_sees_them() {
-    let server = Server::start(CONFIGURATION);
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
     let mut client = Client::connect(&server);
     let reply = client.command(json!({"subscribe": {"channel": "news:a"}}));
     assert!(reply["subscribe"].is_object(), "{reply}");
@@ -165,7 +174,7 @@ fn a_backend_publishes_to_clients_and_sees_them() {
 
 #[test]
 fn a_client_whose_connection_dies_is_no_longer_present() {
-    let server = Server::start(CONFIGURATION);
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
     let [mut stays, mut dies] = [(); 2].map(|()| Client::connect(&server));
     for client in [&mut stays, &mut dies] {
         client.command(json!({"subscribe": {"channel": "news:a"}}));
@@ -187,7 +196,7 @@ fn a_client_whose_connection_dies_is_no_longer_present() {
 
 #[test]
 fn a_backend_directs_a_client() {
-    let server = Server::start(CONFIGURATION);
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
     let mut client = Client::connect(&server);
     let denied = client.command(json!({"subscribe": {"channel": "closed:a"}}));
     assert_eq!(denied["error"]["code"], 103);
@@ -228,8 +237,9 @@ fn a_backend_directs_a_client() {
 
 #[test]
 fn a_client_reads_a_chat_and_a_backend_its_history() {
-    let server = Server::start(CONFIGURATION);
-    let channel = server.post("one two");
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
+    let asked = call_with_key(&server, "/api/chat", &question("one two"));
+    let channel = asked["channel_id"].as_str().expect("its name");
     let mut client = Client::connect(&server);
     let reply = client.command(json!({"subscribe": {"channel": channel}}));
     let mut events: Vec<Value> = reply["subscribe"]["publications"]
@@ -262,7 +272,7 @@ fn a_client_reads_a_chat_and_a_backend_its_history() {
 
 #[test]
 fn a_plain_listener_needs_what_the_namespace_asks_for() {
-    let server = Server::start(CONFIGURATION);
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
     call(&server, "publish", json!({"channel": "news:a", "data": 1}));
     call(
         &server,

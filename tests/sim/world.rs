@@ -147,6 +147,7 @@ fn application(channels: &ChannelLimits) -> Api {
     settings.connecting.without_token = true;
     Api::new(ApiSettings {
         api_keys: Vec::new(),
+        is_server_api_open: true,
         token_secret: None,
         token_lifetime: TOKEN_LIFETIME,
         allowed_origins: None,
