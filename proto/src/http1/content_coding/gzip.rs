@@ -1,7 +1,6 @@
 //! The gzip format (RFC 1952): members with a header and a checksum, one behind the other.
 
-use flate2::Crc;
-
+use super::crc::Crc;
 use super::inflate::Inflate;
 use super::{Error, Progress};
 
@@ -52,7 +51,7 @@ impl Gzip {
             flags: 0,
             header_bytes: 0,
             inflate: Inflate::bare(),
-            crc: Crc::new(),
+            crc: Crc::default(),
         }
     }
 
@@ -173,7 +172,7 @@ impl Gzip {
     fn begin_data(&mut self) -> State {
         self.header_bytes = 0;
         self.inflate.reset();
-        self.crc.reset();
+        self.crc = Crc::default();
         State::Data
     }
 
@@ -186,8 +185,7 @@ impl Gzip {
                 value,
             });
         }
-        let expected = u64::from(self.crc.amount()) << 32 | u64::from(self.crc.sum());
-        if value == expected {
+        if value == self.crc.trailer() {
             Ok(State::Between)
         } else {
             Err(Error::Checksum)
