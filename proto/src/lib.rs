@@ -5,6 +5,7 @@
 
 pub mod centrifuge;
 pub mod http1;
+pub mod json;
 pub mod percent;
 pub mod sse;
 pub mod ws;

@@ -7,8 +7,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::Protocol;
 
 pub(super) mod json;
@@ -80,30 +78,22 @@ pub enum Request<'a> {
 }
 
 /// The first command of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConnectRequest<'a> {
     /// A JSON Web Token, or nothing.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub token: Cow<'a, str>,
     /// For the application.
-    #[serde(borrow, deserialize_with = "json::payload")]
     pub data: &'a [u8],
     /// Server-side subscriptions to have or to recover, at most [`SUBSCRIPTIONS`]. Should a channel
     /// come twice, the later one counts.
-    #[serde(borrow, deserialize_with = "json::subscriptions")]
     pub subs: Subscriptions<'a>,
     /// The SDK or the application, as `js`.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub name: Cow<'a, str>,
     /// Its version.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub version: Cow<'a, str>,
     /// What a browser cannot say in headers, at most [`HEADERS`].
-    #[serde(borrow, deserialize_with = "json::headers")]
     pub headers: Headers<'a>,
     /// Bit 0: dictionary compression is supported.
-    #[serde(deserialize_with = "json::scalar")]
     pub flag: i64,
 }
 
@@ -114,47 +104,33 @@ pub type Headers<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 pub type Subscriptions<'a> = Vec<(Cow<'a, str>, SubscribeRequest<'a>)>;
 
 /// Asks for the publications of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubscribeRequest<'a> {
     /// The channel; empty within a connect request.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub channel: Cow<'a, str>,
     /// A JSON Web Token, or nothing.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub token: Cow<'a, str>,
     /// Whether missed publications are asked for.
-    #[serde(deserialize_with = "json::scalar")]
     pub recover: bool,
     /// The epoch last heard of, or nothing, which fits every epoch.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub epoch: Cow<'a, str>,
     /// The offset last seen.
-    #[serde(deserialize_with = "json::scalar")]
     pub offset: u64,
     /// For the application.
-    #[serde(borrow, deserialize_with = "json::payload")]
     pub data: &'a [u8],
     /// Whether the server shall look out for gaps.
-    #[serde(deserialize_with = "json::scalar")]
     pub positioned: bool,
     /// Whether the client will recover later.
-    #[serde(deserialize_with = "json::scalar")]
     pub recoverable: bool,
     /// Whether joins and leaves are asked for.
-    #[serde(deserialize_with = "json::scalar")]
     pub join_leave: bool,
     /// `fossil`, or nothing.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub delta: Cow<'a, str>,
     /// Only publications with these tags.
-    #[serde(borrow, rename = "tf", deserialize_with = "json::tags_filter")]
     pub tags_filter: Option<TagsFilter<'a>>,
     /// See [`SubscribeRequest::COMPACTION`] and [`SubscribeRequest::REFUSE_UNRECOVERABLE`].
-    #[serde(deserialize_with = "json::scalar")]
     pub flag: i64,
     /// 0 is a stream; others are features that this server does not have.
-    #[serde(rename = "type", deserialize_with = "json::scalar")]
     pub kind: i32,
 }
 
@@ -175,123 +151,85 @@ pub struct TagsFilter<'a> {
 }
 
 /// Sends a publication to a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PublishRequest<'a> {
     /// The channel.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub channel: Cow<'a, str>,
     /// The payload.
-    #[serde(borrow, deserialize_with = "json::payload")]
     pub data: &'a [u8],
     /// 0 is a stream; others are features that this server does not have.
-    #[serde(rename = "type", deserialize_with = "json::scalar")]
     pub kind: i32,
 }
 
 /// Asks for the position or the publications of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HistoryRequest<'a> {
     /// The channel.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub channel: Cow<'a, str>,
     /// How many publications; 0 for the position alone, below 0 for all.
-    #[serde(deserialize_with = "json::scalar")]
     pub limit: i32,
     /// Beyond this position.
-    #[serde(borrow, deserialize_with = "json::message")]
     pub since: Option<StreamPosition<'a>>,
     /// Newest first, before the position.
-    #[serde(deserialize_with = "json::scalar")]
     pub reverse: bool,
 }
 
 /// A place in the stream of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamPosition<'a> {
     /// The number of a publication.
-    #[serde(deserialize_with = "json::scalar")]
     pub offset: u64,
     /// Of which stream of that name.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub epoch: Cow<'a, str>,
 }
 
 /// Prolongs a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubRefreshRequest<'a> {
     /// The channel. Some SDKs leave it out; the token names it too.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub channel: Cow<'a, str>,
     /// The new token.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub token: Cow<'a, str>,
     /// 0 is a refresh; others are features that this server does not have.
-    #[serde(rename = "type", deserialize_with = "json::scalar")]
     pub kind: i32,
 }
 
 /// A command as it stands on the wire: with any number of requests.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Envelope<'a> {
-    #[serde(deserialize_with = "json::scalar")]
     id: u32,
-    #[serde(borrow, deserialize_with = "json::message")]
     connect: Option<ConnectRequest<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     subscribe: Option<SubscribeRequest<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     unsubscribe: Option<Named<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     publish: Option<PublishRequest<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     presence: Option<Named<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     presence_stats: Option<Named<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     history: Option<HistoryRequest<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     rpc: Option<Call<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     send: Option<Message<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     refresh: Option<Renewal<'a>>,
-    #[serde(borrow, deserialize_with = "json::message")]
     sub_refresh: Option<SubRefreshRequest<'a>>,
 }
 
 /// A request with nothing but a channel.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Named<'a> {
-    #[serde(borrow, deserialize_with = "json::text")]
     channel: Cow<'a, str>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Call<'a> {
-    #[serde(borrow, deserialize_with = "json::text")]
     method: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "json::payload")]
     data: &'a [u8],
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Message<'a> {
-    #[serde(borrow, deserialize_with = "json::payload")]
     data: &'a [u8],
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Renewal<'a> {
-    #[serde(borrow, deserialize_with = "json::text")]
     token: Cow<'a, str>,
 }
 

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
-use serde::Deserialize;
 
 use super::Protocol;
 use super::code::DisconnectCode;
-use super::command::{Command, ConnectRequest, Envelope, json};
+use super::command::json::{self, text};
+use super::command::{Command, ConnectRequest, Envelope};
 use super::protobuf::{self, Fields};
 
 /// The commands of one frame, in order, each read when it is asked for. Nothing follows an error.
@@ -65,7 +65,7 @@ impl<'a> Commands<'a> {
         let (envelope, behind) = match self.protocol {
             Protocol::Json => {
                 let line = line(&mut behind);
-                (json::object(line)?, behind)
+                (Envelope::from_json(line)?, behind)
             }
             Protocol::Protobuf => {
                 let message = protobuf::delimited(&mut behind)?;
@@ -104,24 +104,20 @@ impl<'a> ConnectRequest<'a> {
     pub fn from_json(text: &'a [u8]) -> Result<Self, DecodeError> {
         match text.trim_ascii() {
             b"" | b"null" => Ok(Self::default()),
-            text => json::object(text),
+            text => Ok(Self::from_object(&json::read(text, Self::KEYS)?)?),
         }
     }
 }
 
 /// What a client posts beside a stream that only goes down: commands for the session of that
 /// stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EmulationRequest<'a> {
     /// The node that the connect result named.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub node: Cow<'a, str>,
     /// The session that the connect result named: the only credential.
-    #[serde(borrow, deserialize_with = "json::text")]
     pub session: Cow<'a, str>,
     /// The frame with the commands, in the encoding of the request.
-    #[serde(borrow, deserialize_with = "json::text_bytes")]
     pub data: Cow<'a, [u8]>,
 }
 
@@ -133,7 +129,17 @@ impl<'a> EmulationRequest<'a> {
     /// Not an object or a message, or a field of another type.
     pub fn decode(protocol: Protocol, body: &'a [u8]) -> Result<Self, DecodeError> {
         match protocol {
-            Protocol::Json => json::object(body),
+            Protocol::Json => {
+                let object = json::read(body, &["node", "session", "data"])?;
+                Ok(Self {
+                    node: text(&object, "node")?,
+                    session: text(&object, "session")?,
+                    data: match text(&object, "data")? {
+                        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                    },
+                })
+            }
             Protocol::Protobuf => {
                 let mut request = Self::default();
                 for field in Fields::of(body) {
@@ -171,7 +177,7 @@ pub enum DecodeError {
     NotAnObject,
     /// Not JSON, or a field of another type.
     #[error("not a message in JSON")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] crate::json::Error),
     /// Not Protobuf.
     #[error("not a message in Protobuf")]
     Protobuf(#[from] prost::DecodeError),

@@ -1,205 +1,245 @@
-//! How fields are read from JSON: strings borrowed where they have no escapes, payloads as their
+//! How requests are read from JSON: strings borrowed where they have no escapes, payloads as their
 //! text, `null` as if the key were not there, objects only where objects belong.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+use std::str::FromStr;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::{HEADERS, Headers, SUBSCRIPTIONS, SubscribeRequest, Subscriptions, TagsFilter};
+use super::{
+    Call, ConnectRequest, Envelope, HEADERS, HistoryRequest, Message, Named, PublishRequest,
+    Renewal, SUBSCRIPTIONS, StreamPosition, SubRefreshRequest, SubscribeRequest, TagsFilter,
+};
 use crate::centrifuge::Protocol;
 use crate::centrifuge::decode::DecodeError;
+use crate::json::{Error, Object, Wanted, string};
 
 /// Reads a message that stands alone.
-pub(in crate::centrifuge) fn object<'a, T: Deserialize<'a>>(
-    text: &'a [u8],
-) -> Result<T, DecodeError> {
-    match text.trim_ascii_start() {
-        b"" => Err(DecodeError::Empty),
-        // Derived messages would take an array of their fields as well.
-        [b'{', ..] => Ok(serde_json::from_slice(text)?),
-        _ => Err(DecodeError::NotAnObject),
+pub(in crate::centrifuge) fn read<'a>(
+    message: &'a [u8],
+    known: &'static [&'static str],
+) -> Result<Object<'a>, DecodeError> {
+    if message.trim_ascii_start().is_empty() {
+        return Err(DecodeError::Empty);
     }
-}
-
-/// A message within another one.
-pub(super) fn message<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Message<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Message<T> {
-        type Value = Option<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-
-        fn visit_unit<E>(self) -> Result<Option<T>, E> {
-            Ok(None)
-        }
-    }
-
-    deserializer.deserialize_any(Message(PhantomData))
-}
-
-/// A number or a flag.
-pub(super) fn scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+    Object::read(message, known).map_err(|error| match error {
+        Error::NotAnObject => DecodeError::NotAnObject,
+        error => error.into(),
+    })
 }
 
 /// A string.
-pub(in crate::centrifuge) fn text<'de, D>(deserializer: D) -> Result<Cow<'de, str>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    Text::deserialize(deserializer).map(|text| text.0)
+pub(in crate::centrifuge) fn text<'a>(
+    object: &Object<'a>,
+    key: &str,
+) -> Result<Cow<'a, str>, Error> {
+    object.text(key).map(Option::unwrap_or_default)
 }
 
-/// A string, as its bytes.
-pub(in crate::centrifuge) fn text_bytes<'de, D>(deserializer: D) -> Result<Cow<'de, [u8]>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    Ok(match text(deserializer)? {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    })
+/// The strings of an array, at most `limit` of them.
+pub(in crate::centrifuge) fn texts<'a>(
+    object: &Object<'a>,
+    key: &'static str,
+    limit: usize,
+) -> Result<Vec<Cow<'a, str>>, Error> {
+    let items = object.items(key, limit)?.into_iter();
+    items.map(|item| text_of(item, key)).collect()
 }
 
-/// A string, also within an `Option` or a list, where serde's own would not be borrowed.
-pub(in crate::centrifuge) struct Text<'a>(pub(in crate::centrifuge) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsText;
-
-        impl<'de> Visitor<'de> for AsText {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(""))
-            }
-        }
-
-        deserializer.deserialize_any(AsText).map(Self)
+impl<'a> Envelope<'a> {
+    /// Reads a command.
+    pub(in crate::centrifuge) fn from_json(line: &'a [u8]) -> Result<Self, DecodeError> {
+        let object = read(line, REQUESTS)?;
+        let part = |key, known| object.object(key, known);
+        Ok(Self {
+            id: number(&object, "id")?,
+            connect: part("connect", ConnectRequest::KEYS)?
+                .map(|it| ConnectRequest::from_object(&it))
+                .transpose()?,
+            subscribe: part("subscribe", SubscribeRequest::KEYS)?
+                .map(|it| SubscribeRequest::from_object(&it))
+                .transpose()?,
+            unsubscribe: named(&object, "unsubscribe")?,
+            publish: part("publish", &["channel", "data", "type"])?
+                .map(|it| PublishRequest::from_object(&it))
+                .transpose()?,
+            presence: named(&object, "presence")?,
+            presence_stats: named(&object, "presence_stats")?,
+            history: part("history", &["channel", "limit", "since", "reverse"])?
+                .map(|it| HistoryRequest::from_object(&it))
+                .transpose()?,
+            rpc: match part("rpc", &["method", "data"])? {
+                None => None,
+                Some(it) => Some(Call {
+                    method: text(&it, "method")?,
+                    data: payload(&it, "data"),
+                }),
+            },
+            send: part("send", &["data"])?.map(|it| Message {
+                data: payload(&it, "data"),
+            }),
+            refresh: match part("refresh", &["token"])? {
+                None => None,
+                Some(it) => Some(Renewal {
+                    token: text(&it, "token")?,
+                }),
+            },
+            sub_refresh: part("sub_refresh", &["channel", "token", "type"])?
+                .map(|it| SubRefreshRequest::from_object(&it))
+                .transpose()?,
+        })
     }
+}
+
+impl<'a> ConnectRequest<'a> {
+    pub(in crate::centrifuge) const KEYS: &'static [&'static str] = &[
+        "token", "data", "subs", "name", "version", "headers", "flag",
+    ];
+
+    pub(in crate::centrifuge) fn from_object(object: &Object<'a>) -> Result<Self, Error> {
+        let subs = object.entries("subs", SUBSCRIPTIONS)?.into_iter();
+        let headers = object.entries("headers", HEADERS)?.into_iter();
+        Ok(Self {
+            token: text(object, "token")?,
+            data: payload(object, "data"),
+            subs: subs
+                .map(|(channel, request)| Ok((channel, SubscribeRequest::of_channel(request)?)))
+                .collect::<Result<_, Error>>()?,
+            name: text(object, "name")?,
+            version: text(object, "version")?,
+            headers: headers
+                .map(|(name, value)| Ok((name, text_of(value, "headers")?)))
+                .collect::<Result<_, Error>>()?,
+            flag: number(object, "flag")?,
+        })
+    }
+}
+
+impl<'a> SubscribeRequest<'a> {
+    const KEYS: &'static [&'static str] = &[
+        "channel",
+        "token",
+        "recover",
+        "epoch",
+        "offset",
+        "data",
+        "positioned",
+        "recoverable",
+        "join_leave",
+        "delta",
+        "tf",
+        "flag",
+        "type",
+    ];
+
+    /// What stands under a channel of a connect request, where `null` is as good as `{}`.
+    fn of_channel(request: &'a [u8]) -> Result<Self, Error> {
+        if request == b"null" {
+            return Ok(Self::default());
+        }
+        Self::from_object(&Object::read(request, Self::KEYS)?)
+    }
+
+    fn from_object(object: &Object<'a>) -> Result<Self, Error> {
+        Ok(Self {
+            channel: text(object, "channel")?,
+            token: text(object, "token")?,
+            recover: flag(object, "recover")?,
+            epoch: text(object, "epoch")?,
+            offset: number(object, "offset")?,
+            data: payload(object, "data"),
+            positioned: flag(object, "positioned")?,
+            recoverable: flag(object, "recoverable")?,
+            join_leave: flag(object, "join_leave")?,
+            delta: text(object, "delta")?,
+            tags_filter: object.value("tf").map(|source| TagsFilter {
+                protocol: Protocol::Json,
+                source,
+            }),
+            flag: number(object, "flag")?,
+            kind: number(object, "type")?,
+        })
+    }
+}
+
+impl<'a> PublishRequest<'a> {
+    fn from_object(object: &Object<'a>) -> Result<Self, Error> {
+        Ok(Self {
+            channel: text(object, "channel")?,
+            data: payload(object, "data"),
+            kind: number(object, "type")?,
+        })
+    }
+}
+
+impl<'a> HistoryRequest<'a> {
+    fn from_object(object: &Object<'a>) -> Result<Self, Error> {
+        let since = match object.object("since", &["offset", "epoch"])? {
+            None => None,
+            Some(since) => Some(StreamPosition {
+                offset: number(&since, "offset")?,
+                epoch: text(&since, "epoch")?,
+            }),
+        };
+        Ok(Self {
+            channel: text(object, "channel")?,
+            limit: number(object, "limit")?,
+            since,
+            reverse: flag(object, "reverse")?,
+        })
+    }
+}
+
+impl<'a> SubRefreshRequest<'a> {
+    fn from_object(object: &Object<'a>) -> Result<Self, Error> {
+        Ok(Self {
+            channel: text(object, "channel")?,
+            token: text(object, "token")?,
+            kind: number(object, "type")?,
+        })
+    }
+}
+
+fn named<'a>(object: &Object<'a>, key: &str) -> Result<Option<Named<'a>>, Error> {
+    let Some(request) = object.object(key, &["channel"])? else {
+        return Ok(None);
+    };
+    let channel = text(&request, "channel")?;
+    Ok(Some(Named { channel }))
 }
 
 /// A payload: any value, `null` included, as its text.
-pub(super) fn payload<'de, D>(deserializer: D) -> Result<&'de [u8], D::Error>
-where
-    D: Deserializer<'de>,
-{
-    <&RawValue>::deserialize(deserializer).map(|value| value.get().as_bytes())
+fn payload<'a>(object: &Object<'a>, key: &str) -> &'a [u8] {
+    object.payload(key).unwrap_or_default()
 }
 
-/// A tags filter, which is read later.
-pub(super) fn tags_filter<'de, D>(deserializer: D) -> Result<Option<TagsFilter<'de>>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let source = Option::<&RawValue>::deserialize(deserializer)?;
-    Ok(source.map(|source| TagsFilter {
-        protocol: Protocol::Json,
-        source: source.get().as_bytes(),
-    }))
+fn flag(object: &Object<'_>, key: &str) -> Result<bool, Error> {
+    object.flag(key).map(Option::unwrap_or_default)
 }
 
-/// The positions of subscriptions, at most [`SUBSCRIPTIONS`].
-pub(super) fn subscriptions<'de, D>(deserializer: D) -> Result<Subscriptions<'de>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let entries = entries::<_, Inner<SubscribeRequest<'de>>>(SUBSCRIPTIONS, deserializer)?;
-    Ok(entries
-        .into_iter()
-        .map(|(channel, request)| (channel, request.0))
-        .collect())
+fn number<T: FromStr + Default>(object: &Object<'_>, key: &str) -> Result<T, Error> {
+    object.number(key).map(Option::unwrap_or_default)
 }
 
-/// The emulated headers, at most [`HEADERS`].
-pub(super) fn headers<'de, D>(deserializer: D) -> Result<Headers<'de>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let entries = entries::<_, Text<'de>>(HEADERS, deserializer)?;
-    Ok(entries
-        .into_iter()
-        .map(|(name, value)| (name, value.0))
-        .collect())
-}
-
-/// A message as the value of a map, empty where it is `null`.
-struct Inner<T>(T);
-
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Inner<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        message(deserializer).map(|message| Self(message.unwrap_or_default()))
+/// A string of those under a key, where `null` is an empty one.
+fn text_of<'a>(value: &'a [u8], key: &'static str) -> Result<Cow<'a, str>, Error> {
+    if value == b"null" {
+        return Ok(Cow::Borrowed(""));
     }
+    let wanted = Wanted::Texts;
+    string(value).ok_or(Error::Type { key, wanted })
 }
 
-/// The entries of a map, in order.
-fn entries<'de, D, V>(limit: usize, deserializer: D) -> Result<Vec<(Cow<'de, str>, V)>, D::Error>
-where
-    D: Deserializer<'de>,
-    V: Deserialize<'de>,
-{
-    struct Entries<V> {
-        limit: usize,
-        value: PhantomData<V>,
-    }
-
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
-        type Value = Vec<(Cow<'de, str>, V)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "an object of at most {} entries", self.limit)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some((Text(key), value)) = map.next_entry()? {
-                if entries.len() == self.limit {
-                    return Err(A::Error::invalid_length(self.limit + 1, &self));
-                }
-                entries.push((key, value));
-            }
-            Ok(entries)
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-    }
-
-    deserializer.deserialize_any(Entries {
-        limit,
-        value: PhantomData,
-    })
-}
+/// What a command may hold.
+const REQUESTS: &[&str] = &[
+    "id",
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "presence",
+    "presence_stats",
+    "history",
+    "rpc",
+    "send",
+    "refresh",
+    "sub_refresh",
+];

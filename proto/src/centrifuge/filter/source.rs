@@ -2,33 +2,22 @@
 //! comes before building.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::{NODES, VALUES};
 use crate::centrifuge::Protocol;
-use crate::centrifuge::command::{TagsFilter, json};
+use crate::centrifuge::command::TagsFilter;
+use crate::centrifuge::command::json::{self, text};
 use crate::centrifuge::decode::DecodeError;
 use crate::centrifuge::protobuf::Fields;
 
 /// One node, its lists no longer than all lists of a filter may be.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Source<'a> {
-    #[serde(borrow, deserialize_with = "json::text")]
     pub(super) op: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "json::text")]
     pub(super) key: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "json::text")]
     pub(super) cmp: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "json::text")]
     pub(super) val: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "values")]
     pub(super) vals: Vec<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "nodes")]
     pub(super) nodes: Vec<TagsFilter<'a>>,
 }
 
@@ -36,9 +25,27 @@ impl<'a> Source<'a> {
     /// Reads a node in the encoding that it came in.
     pub(super) fn read(filter: TagsFilter<'a>) -> Result<Self, DecodeError> {
         match filter.protocol {
-            Protocol::Json => json::object(filter.source),
+            Protocol::Json => Self::from_json(filter.source),
             Protocol::Protobuf => Self::from_protobuf(filter.source),
         }
+    }
+
+    fn from_json(source: &'a [u8]) -> Result<Self, DecodeError> {
+        let object = json::read(source, &["op", "key", "cmp", "val", "vals", "nodes"])?;
+        let nodes = object.items("nodes", NODES)?.into_iter();
+        Ok(Self {
+            op: text(&object, "op")?,
+            key: text(&object, "key")?,
+            cmp: text(&object, "cmp")?,
+            val: text(&object, "val")?,
+            vals: json::texts(&object, "vals", VALUES)?,
+            nodes: nodes
+                .map(|source| TagsFilter {
+                    protocol: Protocol::Json,
+                    source,
+                })
+                .collect(),
+        })
     }
 
     fn from_protobuf(message: &'a [u8]) -> Result<Self, DecodeError> {
@@ -76,58 +83,4 @@ fn push<T>(
     }
     list.push(item);
     Ok(())
-}
-
-fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cow<'de, str>>, D::Error> {
-    list(VALUES, |json::Text(text)| text, deserializer)
-}
-
-fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TagsFilter<'de>>, D::Error> {
-    let unread = |source: &'de RawValue| TagsFilter {
-        protocol: Protocol::Json,
-        source: source.get().as_bytes(),
-    };
-    list(NODES, unread, deserializer)
-}
-
-/// The items of an array, each turned into what is kept of it.
-fn list<'de, D, T, K>(limit: usize, keep: fn(T) -> K, deserializer: D) -> Result<Vec<K>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Items<T, K> {
-        limit: usize,
-        keep: fn(T) -> K,
-        item: PhantomData<T>,
-    }
-
-    impl<'de, T: Deserialize<'de>, K> Visitor<'de> for Items<T, K> {
-        type Value = Vec<K>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "an array of at most {} items", self.limit)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<K>, A::Error> {
-            let mut list = Vec::new();
-            while let Some(item) = items.next_element()? {
-                if list.len() == self.limit {
-                    return Err(A::Error::invalid_length(self.limit + 1, &self));
-                }
-                list.push((self.keep)(item));
-            }
-            Ok(list)
-        }
-
-        fn visit_unit<E>(self) -> Result<Vec<K>, E> {
-            Ok(Vec::new())
-        }
-    }
-
-    deserializer.deserialize_any(Items {
-        limit,
-        keep,
-        item: PhantomData,
-    })
 }
