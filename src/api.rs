@@ -66,10 +66,10 @@ pub struct ApiSettings {
     pub policy: Policy,
     /// The transports by the last part of their path: `sse` is `/connection/sse`. The one named
     /// `sse` also answers `POST /api/chat` where the stream itself is wanted.
-    pub transports: BTreeMap<Box<str>, Box<dyn Transport>>,
+    pub transports: Vec<(Box<str>, Box<dyn Transport>)>,
     /// The transports of clients that name their channels themselves, under `/connection/` too.
     /// Where a name is in both tables, a request that names a channel is for the other one.
-    pub client_transports: BTreeMap<Box<str>, Box<dyn Transport>>,
+    pub client_transports: Vec<(Box<str>, Box<dyn Transport>)>,
     /// The id of this process, which those clients name in requests beside their connection.
     pub node: Box<str>,
     /// Fetches the key sets of tokens.
@@ -105,11 +105,12 @@ impl Api {
             secret,
             settings.token_lifetime,
         );
-        let shared = |transports: BTreeMap<Box<str>, Box<dyn Transport>>| {
-            let transports = transports.into_iter();
-            transports
-                .map(|(name, opener)| (name, Arc::from(opener)))
-                .collect()
+        let shared = |transports: Vec<(Box<str>, Box<dyn Transport>)>| {
+            let mut by_name = BTreeMap::new();
+            for (name, opener) in transports {
+                by_name.insert(name, Arc::from(opener));
+            }
+            by_name
         };
         Self {
             auth: Arc::new(auth),

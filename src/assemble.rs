@@ -1,6 +1,5 @@
 //! From a configuration to an engine: `Config` + `Plugins` + `Sys` → `Reactor`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmserver_runtime::plugin::access::ClientSettings;
@@ -37,11 +36,10 @@ pub(crate) fn assemble<S: Sys>(
         allowed_origins: config.server.allowed_origins,
         page: config.server.page,
         transports: plugins.open_transports(),
-        client_transports: BTreeMap::from_iter(
-            client_transports
-                .into_iter()
-                .map(|(name, transport)| (name.into(), transport)),
-        ),
+        client_transports: client_transports
+            .into_iter()
+            .map(|(name, transport)| (name.into(), transport))
+            .collect(),
         node,
         fetcher: Fetcher::new(config.key_servers),
         reload: Box::new(move || reloader.reload().map(|config| Arc::new(config.routing))),

@@ -109,7 +109,7 @@ impl Plugins {
     }
 
     /// Opens all transports, by their names.
-    pub(crate) fn open_transports(&self) -> BTreeMap<Box<str>, Box<dyn Transport>> {
+    pub(crate) fn open_transports(&self) -> Vec<(Box<str>, Box<dyn Transport>)> {
         let open = |(name, open): (&&str, &OpenTransport)| ((*name).into(), open());
         self.transports.iter().map(open).collect()
     }

@@ -30,9 +30,8 @@
 
 use std::time::Duration;
 
+use lmserver_proto::json;
 use lmserver_runtime::plugin::provider::Secret;
-use serde::Deserialize;
-use serde::de::Error as _;
 
 mod algorithm;
 mod claims;
@@ -266,16 +265,16 @@ impl Verifier {
     }
 
     /// The claims that both kinds have, with issuer and audience checked.
-    fn common(&self, payload: &[u8]) -> Result<Common, TokenError> {
+    fn common<'a>(&self, payload: &'a [u8]) -> Result<Common<'a>, TokenError> {
         let settings = &self.settings;
         let common = Common::read(payload, settings.user_id_claim.as_deref())?;
         if let Some(issuer) = &settings.issuer
-            && common.iss.as_deref() != Some(issuer)
+            && common.iss.as_deref() != Some(&**issuer)
         {
             return Err(TokenError::Issuer);
         }
         if let Some(audience) = &settings.audience
-            && !common.aud.as_ref().is_some_and(|aud| aud.has(audience))
+            && !common.is_for(audience)
         {
             return Err(TokenError::Audience);
         }
@@ -311,12 +310,10 @@ impl TokenError {
     }
 }
 
-/// Reads a JSON object. A struct would be read from an array too.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
-    if !json.trim_ascii_start().starts_with(b"{") {
-        return Err(serde_json::Error::custom("no object"));
+impl From<json::Error> for TokenError {
+    fn from(error: json::Error) -> Self {
+        Self::claims(error)
     }
-    serde_json::from_slice(json)
 }
 
 #[cfg(test)]

@@ -21,13 +21,14 @@
 //!
 //! Keys of a body that are not known are ignored, and no body is an empty object.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lmserver_proto::http1::{Request, Response};
+use lmserver_proto::json::{Error, Object};
 use lmserver_runtime::plugin::service::{Answer, Reply};
 use lmserver_runtime::time::Moment;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 mod batch;
 mod channels;
@@ -41,7 +42,6 @@ mod task;
 
 pub(super) use idempotency::Remembered;
 
-use super::refusal::clip;
 use crate::access::{ChannelOptions, Policy, check_name, is_chat};
 use crate::json;
 use mistake::{Code, Mistake};
@@ -168,21 +168,11 @@ impl Desk<'_> {
 
     /// Carries out `POST /api`.
     pub(super) fn call_named(&mut self, request: &Request, body: &[u8]) -> Reply {
-        #[derive(Deserialize)]
-        struct Named<'a> {
-            #[serde(borrow)]
-            method: std::borrow::Cow<'a, str>,
-            #[serde(borrow)]
-            params: Option<&'a RawValue>,
-        }
         let refuse = |mistake| drive(Task::Said(Err(mistake)), Shape::of(Method::Rpc, request));
-        match parse::<Named<'_>>(body) {
+        match named(body) {
             Err(mistake) => refuse(mistake),
-            Ok(named) => match Method::find(&named.method) {
-                Some(method) => {
-                    let params = named.params.map_or("{}", RawValue::get);
-                    self.call(method, request, params.as_bytes())
-                }
+            Ok((method, params)) => match Method::find(&method) {
+                Some(method) => self.call(method, request, params),
                 None => refuse(Mistake::new(Code::NotFound, "method not found")),
             },
         }
@@ -212,13 +202,16 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// As many as the body has room for: it has a bound.
+const MANY: usize = usize::MAX;
+
+/// What is known of a place in a channel.
+const POSITION: &[&str] = &["offset", "epoch"];
+
 /// A place in a channel, as commands name it.
-#[derive(Deserialize)]
-struct StreamPosition {
-    #[serde(default)]
-    offset: u64,
-    #[serde(default)]
-    epoch: Box<str>,
+fn position(written: &Object<'_>) -> Result<(u64, Box<str>), Mistake> {
+    let offset = written.number("offset")?.unwrap_or_default();
+    Ok((offset, text(written, "epoch")?.into()))
 }
 
 /// What the response looks like.
@@ -273,29 +266,32 @@ fn drive(task: Task, shape: Shape) -> Reply {
 
 /// `rpc`: there are no procedures.
 fn rpc(body: &[u8]) -> Result<Task, Mistake> {
-    #[derive(Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow, default)]
-        method: std::borrow::Cow<'a, str>,
-    }
-    let call: Call<'_> = parse(body)?;
-    if call.method.is_empty() {
+    if text(&parse(body, &["method"])?, "method")?.is_empty() {
         return Err(Mistake::bad("`method` is missing"));
     }
     Err(Mistake::new(Code::NotFound, "method not found"))
 }
 
+/// The method of a command that names it, and its parameters.
+fn named(body: &[u8]) -> Result<(Cow<'_, str>, &[u8]), Mistake> {
+    let named = parse(body, &["method", "params"])?;
+    let method = named.text("method")?.ok_or(Error::Missing("method"))?;
+    Ok((method, named.value("params").unwrap_or(b"{}")))
+}
+
 /// Reads the parameters of a command.
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Mistake> {
+fn parse<'a>(body: &'a [u8], known: &'static [&'static str]) -> Result<Object<'a>, Mistake> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"
     } else {
         body
     };
-    if !json::is_object(body) {
-        return Err(Mistake::bad("send a JSON object"));
-    }
-    serde_json::from_slice(body).map_err(|error| Mistake::bad(clip(&error.to_string())))
+    Ok(Object::read(body, known)?)
+}
+
+/// A string that is empty where it is not there.
+fn text<'a>(object: &Object<'a>, key: &str) -> Result<Cow<'a, str>, Mistake> {
+    Ok(object.text(key)?.unwrap_or_default())
 }
 
 /// The bytes that a text in base64 means.

@@ -123,7 +123,8 @@ impl Listening<'_> {
     }
 
     fn unknown(&self, name: &str) -> Refusal {
-        let names: BTreeSet<_> = self.transports.keys().chain(self.clients.keys()).collect();
+        let mut names = BTreeSet::new();
+        names.extend(self.transports.keys().chain(self.clients.keys()));
         let known: Vec<_> = names
             .into_iter()
             .map(|name| format!("/connection/{name}"))

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::token::{self, Algorithm, Jws, SecretKey, Validity};
 
@@ -31,13 +31,6 @@ pub(super) enum TokenError {
     NotYet,
     #[error("the token is for another channel")]
     OtherChannel,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    channel: String,
-    exp: Option<f64>,
-    nbf: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -70,13 +63,16 @@ impl TokenKey {
         now: Duration,
     ) -> Result<(), TokenError> {
         let payload = self.verify(token)?;
-        let claims: Claims = token::claims(&payload)?;
+        let claims = token::claims(&payload, &["channel", "exp", "nbf"])?;
+        let own = claims.text("channel").map_err(token::TokenError::from)?;
+        let own = own.ok_or(TokenError::Claims)?;
+        let time = |key| claims.decimal(key).map_err(token::TokenError::from);
         let validity = Validity {
-            until: claims.exp,
-            from: claims.nbf,
+            until: time("exp")?,
+            from: time("nbf")?,
         };
         validity.check(now)?;
-        if claims.channel == channel {
+        if own == channel {
             Ok(())
         } else {
             Err(TokenError::OtherChannel)

@@ -15,9 +15,9 @@ impl Environment {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self {
-            variables: std::env::vars_os().filter_map(text).collect(),
-        }
+        let mut variables = BTreeMap::new();
+        variables.extend(std::env::vars_os().filter_map(text));
+        Self { variables }
     }
 
     /// The value of a variable. One that is set to nothing counts as not set, as container
@@ -39,9 +39,9 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
         let owned = variables
             .into_iter()
             .map(|(n, v)| (n.to_owned(), v.to_owned()));
-        Self {
-            variables: owned.collect(),
-        }
+        let mut variables = BTreeMap::new();
+        variables.extend(owned);
+        Self { variables }
     }
 }
 

@@ -25,10 +25,9 @@ pub(super) fn read(
         is_offline,
     } = providers;
     let (instances, configured): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-    let instances: BTreeMap<Box<str>, Arc<Instance>> = instances
-        .into_iter()
-        .map(|i| (i.name.clone(), Arc::new(i)))
-        .collect();
+    let mut by_name: BTreeMap<Box<str>, Arc<Instance>> = BTreeMap::new();
+    by_name.extend(instances.into_iter().map(|i| (i.name.clone(), Arc::new(i))));
+    let instances = by_name;
     let has_default = sections.iter().any(|(name, _)| name == DEFAULT);
     let mut models = BTreeMap::new();
     for (name, section) in sections {

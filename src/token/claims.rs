@@ -4,16 +4,15 @@
 //! claims are passed over, `meta` among them: it is meant for backends that are asked, and none
 //! is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use lmserver_proto::json::{Error, Object, entries, string};
 
-use super::{TokenError, object};
+use super::{LONGEST_TOKEN, TokenError};
 
 /// What a connection token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,73 +105,43 @@ impl Validity {
 }
 
 /// The claims that both kinds of token have.
-#[derive(Deserialize)]
-pub(super) struct Common {
-    sub: Option<String>,
-    pub(super) iss: Option<String>,
-    pub(super) aud: Option<Audience>,
+pub(super) struct Common<'a> {
+    sub: Option<Cow<'a, str>>,
+    pub(super) iss: Option<Cow<'a, str>>,
+    /// RFC 7519 §4.1.3: one string, or an array of them.
+    aud: Vec<Cow<'a, str>>,
     exp: Option<f64>,
     nbf: Option<f64>,
     expire_at: Option<f64>,
-    info: Option<Box<RawValue>>,
-    b64info: Option<String>,
+    info: Option<Box<[u8]>>,
 }
 
-/// RFC 7519 §4.1.3: one string, or an array of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct OfConnection {
-    channel: Option<IgnoredAny>,
-    channels: Option<Vec<Box<str>>>,
-    subs: Option<BTreeMap<Box<str>, Option<OfSubscription>>>,
-}
-
-/// The claims of a subscription token, and the options of one channel in a connection token.
-#[derive(Default, Deserialize)]
-struct OfSubscription {
-    channel: Option<Box<str>>,
-    client: Option<Box<str>>,
-    info: Option<Box<RawValue>>,
-    b64info: Option<String>,
-    data: Option<Box<RawValue>>,
-    b64data: Option<String>,
-    #[serde(rename = "override")]
-    overrides: Option<WrittenOverrides>,
-}
-
-#[derive(Deserialize)]
-struct WrittenOverrides {
-    presence: Option<Switch>,
-    join_leave: Option<Switch>,
-    force_push_join_leave: Option<Switch>,
-    force_recovery: Option<Switch>,
-    force_positioning: Option<Switch>,
-}
-
-#[derive(Deserialize)]
-struct Switch {
-    value: bool,
-}
-
-impl Common {
+impl<'a> Common<'a> {
     /// Reads the claims; `user_claim` replaces `sub` as the user's name.
-    pub(super) fn read(payload: &[u8], user_claim: Option<&str>) -> Result<Self, TokenError> {
-        let mut claims: Self = claims(payload)?;
-        if let Some(name) = user_claim {
-            let mut all: BTreeMap<String, serde_json::Value> = self::claims(payload)?;
-            claims.sub = match all.remove(name) {
-                Some(serde_json::Value::String(user)) => Some(user),
-                None | Some(serde_json::Value::Null) => None,
-                Some(_) => return Err(TokenError::claims(format!("`{name}` is no string"))),
-            };
-        }
-        Ok(claims)
+    pub(super) fn read(payload: &'a [u8], user_claim: Option<&str>) -> Result<Self, TokenError> {
+        let claims = claims(payload, COMMON)?;
+        let sub = claims.text("sub")?;
+        let audience = claims.value("aud").and_then(string);
+        Ok(Self {
+            sub: match user_claim {
+                None => sub,
+                Some(name) => user(payload, name)?,
+            },
+            iss: claims.text("iss")?,
+            aud: match audience {
+                Some(one) => vec![one],
+                None => claims.texts("aud", LONGEST_TOKEN)?,
+            },
+            exp: claims.decimal("exp")?,
+            nbf: claims.decimal("nbf")?,
+            expire_at: claims.decimal("expire_at")?,
+            info: bytes(&claims, "b64info", "info")?,
+        })
+    }
+
+    /// Whether the token is for this audience.
+    pub(super) fn is_for(&self, audience: &str) -> bool {
+        self.aud.iter().any(|one| one == audience)
     }
 
     /// Checks the token's own times, then that what it is for has not ended either.
@@ -202,43 +171,52 @@ impl Common {
 
 impl ConnectionClaims {
     pub(super) fn read(
-        mut common: Common,
+        mut common: Common<'_>,
         payload: &[u8],
         now: Duration,
     ) -> Result<Self, TokenError> {
-        let own: OfConnection = claims(payload)?;
-        if own.channel.is_some() {
+        let own = claims(payload, &["channel", "channels", "subs"])?;
+        if own.value("channel").is_some() {
             return Err(TokenError::WrongKind);
         }
-        let subs = own.subs.unwrap_or_default().into_iter();
-        let subs = subs.map(|(channel, sub)| Ok((channel, sub.unwrap_or_default().options()?)));
+        let channels = own.texts("channels", LONGEST_TOKEN)?;
+        let mut subs = BTreeMap::new();
+        for (channel, options) in own.entries("subs", LONGEST_TOKEN)? {
+            let options = match options {
+                b"null" => SubscribeOptions::default(),
+                options => SubscribeOptions::read(&claims(options, OPTIONS)?)?,
+            };
+            subs.insert(channel.into(), options);
+        }
         Ok(Self {
             expires_at: common.expires_at(now)?,
             user: common.user(),
-            info: bytes("b64info", common.b64info, common.info)?,
-            channels: own.channels.unwrap_or_default(),
-            subs: subs.collect::<Result<_, TokenError>>()?,
+            info: common.info,
+            channels: channels.into_iter().map(Into::into).collect(),
+            subs,
         })
     }
 }
 
 impl SubscriptionClaims {
     pub(super) fn read(
-        mut common: Common,
+        mut common: Common<'_>,
         payload: &[u8],
         now: Duration,
     ) -> Result<Self, TokenError> {
-        let mut own: OfSubscription = claims(payload)?;
-        let (channel, client) = (own.channel.take(), own.client.take());
-        let channel = channel
-            .filter(|name| !name.is_empty())
-            .ok_or(TokenError::NoChannel)?;
-        let options = own.options()?;
+        let own = claims(payload, OPTIONS)?;
+        let name = |key| -> Result<Option<Box<str>>, TokenError> {
+            let name = own.text(key)?.filter(|name| !name.is_empty());
+            Ok(name.map(Into::into))
+        };
+        let client = name("client")?;
+        let channel = name("channel")?.ok_or(TokenError::NoChannel)?;
+        let options = SubscribeOptions::read(&own)?;
         Ok(Self {
             expires_at: common.expires_at(now)?,
             user: common.user(),
             channel,
-            client: client.filter(|name| !name.is_empty()),
+            client,
             info: options.info,
             data: options.data,
             overrides: options.overrides,
@@ -246,30 +224,49 @@ impl SubscriptionClaims {
     }
 }
 
-impl OfSubscription {
-    fn options(self) -> Result<SubscribeOptions, TokenError> {
-        let value = |switch: Option<Switch>| switch.map(|switch| switch.value);
-        let overrides = self.overrides.map(|written| Overrides {
-            presence: value(written.presence),
-            join_leave: value(written.join_leave),
-            force_push_join_leave: value(written.force_push_join_leave),
-            force_recovery: value(written.force_recovery),
-            force_positioning: value(written.force_positioning),
-        });
-        Ok(SubscribeOptions {
-            info: bytes("b64info", self.b64info, self.info)?,
-            data: bytes("b64data", self.b64data, self.data)?,
-            overrides: overrides.unwrap_or_default(),
+impl SubscribeOptions {
+    fn read(claims: &Object<'_>) -> Result<Self, TokenError> {
+        let overrides = claims.object("override", Overrides::KEYS)?;
+        let overrides = overrides.map(|written| Overrides::read(&written, None));
+        Ok(Self {
+            info: bytes(claims, "b64info", "info")?,
+            data: bytes(claims, "b64data", "data")?,
+            overrides: overrides.transpose()?.unwrap_or_default(),
         })
     }
 }
 
-impl Audience {
-    pub(super) fn has(&self, name: &str) -> bool {
-        match self {
-            Self::One(one) => one == name,
-            Self::Many(many) => many.iter().any(|one| one == name),
-        }
+impl Overrides {
+    /// What is known of the written form.
+    pub(crate) const KEYS: &'static [&'static str] = &[
+        "presence",
+        "join_leave",
+        "force_push_join_leave",
+        "force_recovery",
+        "force_positioning",
+    ];
+
+    /// Reads the written form: each option is an object with its `value`, or the `default` where
+    /// it has none.
+    ///
+    /// # Errors
+    ///
+    /// Another type, and no value where there is no default.
+    pub(crate) fn read(written: &Object<'_>, default: Option<bool>) -> Result<Self, Error> {
+        let option = |key| match written.object(key, &["value"])? {
+            None => Ok(None),
+            Some(option) => match option.flag("value")?.or(default) {
+                None => Err(Error::Missing("value")),
+                value => Ok(value),
+            },
+        };
+        Ok(Self {
+            presence: option("presence")?,
+            join_leave: option("join_leave")?,
+            force_push_join_leave: option("force_push_join_leave")?,
+            force_recovery: option("force_recovery")?,
+            force_positioning: option("force_positioning")?,
+        })
     }
 }
 
@@ -278,23 +275,32 @@ impl Audience {
 /// # Errors
 ///
 /// [`TokenError::Claims`].
-pub(crate) fn claims<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, TokenError> {
-    object(payload).map_err(TokenError::claims)
+pub(crate) fn claims<'a>(
+    payload: &'a [u8],
+    known: &'static [&'static str],
+) -> Result<Object<'a>, TokenError> {
+    Ok(Object::read(payload, known)?)
+}
+
+/// What stands under the claim that names the user.
+fn user<'a>(payload: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, TokenError> {
+    let mut claims = entries(payload, LONGEST_TOKEN)?.into_iter();
+    let wrong = || TokenError::claims(format!("`{name}` is no string"));
+    match claims.rfind(|(key, _)| key == name) {
+        None | Some((_, b"null")) => Ok(None),
+        Some((_, value)) => string(value).map(Some).ok_or_else(wrong),
+    }
 }
 
 /// The binary form where it is given, else the JSON as it stands.
-fn bytes(
-    name: &str,
-    binary: Option<String>,
-    json: Option<Box<RawValue>>,
-) -> Result<Option<Box<[u8]>>, TokenError> {
-    if let Some(text) = binary.filter(|text| !text.is_empty()) {
-        let bytes = STANDARD
-            .decode(text)
-            .map_err(|_| TokenError::claims(format!("`{name}` is not base64")))?;
-        return Ok(Some(bytes.into()));
-    }
-    Ok(json.map(|json| Box::from(json.get().as_bytes())))
+fn bytes(claims: &Object<'_>, binary: &str, json: &str) -> Result<Option<Box<[u8]>>, TokenError> {
+    let Some(text) = claims.text(binary)?.filter(|text| !text.is_empty()) else {
+        return Ok(claims.value(json).map(Into::into));
+    };
+    let bytes = STANDARD
+        .decode(&*text)
+        .map_err(|_| TokenError::claims(format!("`{binary}` is not base64")))?;
+    Ok(Some(bytes.into()))
 }
 
 /// The first whole second at or after a time, so that what is still good has a second left. What
@@ -302,3 +308,20 @@ fn bytes(
 fn whole_seconds(time: f64) -> u64 {
     Duration::try_from_secs_f64(time.ceil()).map_or(u64::MAX, |time| time.as_secs())
 }
+
+/// What is known of both kinds of token.
+const COMMON: &[&str] = &[
+    "sub",
+    "iss",
+    "aud",
+    "exp",
+    "nbf",
+    "expire_at",
+    "info",
+    "b64info",
+];
+
+/// What is known of a subscription token, and of one channel in a connection token.
+const OPTIONS: &[&str] = &[
+    "channel", "client", "info", "b64info", "data", "b64data", "override",
+];

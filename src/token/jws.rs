@@ -5,13 +5,14 @@
 //! for a check of the signature; the algorithm that the header names is there to be compared
 //! with the key, never to be obeyed (RFC 8725 §3.1).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use lmserver_proto::json::Object;
 
 use super::key::SecretKey;
-use super::{Algorithm, TokenError, object};
+use super::{Algorithm, TokenError};
 
 /// A token whose signature has not been checked.
 pub struct Jws<'a> {
@@ -20,14 +21,6 @@ pub struct Jws<'a> {
     key_id: Option<String>,
     payload: Vec<u8>,
     signature: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    /// RFC 7515 §4.1.11: extensions that must be understood, and none is.
-    crit: Option<IgnoredAny>,
 }
 
 impl<'a> Jws<'a> {
@@ -43,15 +36,21 @@ impl<'a> Jws<'a> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        let header: Header = object(&decode(header)?).map_err(|_| TokenError::Malformed)?;
+        let malformed = |_| TokenError::Malformed;
+        let header = decode(header)?;
+        let header = Object::read(&header, &["alg", "kid", "crit"]).map_err(malformed)?;
+        let algorithm = header.text("alg").map_err(malformed)?;
+        let algorithm = algorithm.ok_or(TokenError::Malformed)?;
+        let key_id = header.text("kid").map_err(malformed)?;
         let (payload, signature) = (decode(payload)?, decode(signature)?);
-        if header.crit.is_some() {
+        // RFC 7515 §4.1.11: extensions that must be understood, and none is.
+        if header.value("crit").is_some() {
             return Err(TokenError::Critical);
         }
         Ok(Self {
             signed,
-            algorithm: Algorithm::parse(&header.alg)?,
-            key_id: header.kid,
+            algorithm: Algorithm::parse(&algorithm)?,
+            key_id: key_id.map(Cow::into_owned),
             payload,
             signature,
         })

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use lmserver_proto::json::Object;
 
 use super::key::{Curve, KeyError, LARGEST_KEY_SET, PublicKey};
-use super::{Algorithm, TokenError, object};
+use super::{Algorithm, TokenError};
 
 /// The usable keys of a set. It does not change; a [`KeySource`] swaps one for another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,27 +30,6 @@ struct NamedKey {
     key: PublicKey,
 }
 
-#[derive(Deserialize)]
-struct Jwks<'a> {
-    #[serde(borrow)]
-    keys: Vec<&'a RawValue>,
-}
-
-/// The members that matter (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
 impl KeySet {
     /// Reads a set. RFC 7517 §5: keys that are not understood are passed over; so are those
     /// without a `kid`, those that are not for signatures, and shared secrets, which have no
@@ -64,9 +42,13 @@ impl KeySet {
         if json.len() > LARGEST_KEY_SET {
             return Err(KeyError::TooLarge(json.len()));
         }
-        let set: Jwks<'_> = object(json).map_err(|_| KeyError::NotKeySet)?;
-        let keys = set.keys.into_iter();
-        let keys = keys.filter_map(|key| object::<Jwk>(key.get().as_bytes()).ok());
+        let set = Object::read(json, &["keys"]).map_err(|_| KeyError::NotKeySet)?;
+        if set.value("keys").is_none() {
+            return Err(KeyError::NotKeySet);
+        }
+        let keys = set.items("keys", LARGEST_KEY_SET);
+        let keys = keys.map_err(|_| KeyError::NotKeySet)?.into_iter();
+        let keys = keys.filter_map(|key| Object::read(key, MEMBERS).ok());
         let keys: Vec<_> = keys.filter_map(usable).take(MOST_KEYS).collect();
         if keys.is_empty() {
             return Err(KeyError::NoKeys);
@@ -182,21 +164,27 @@ impl KeySource {
 }
 
 /// The key, if it is one that checks signatures here.
-fn usable(jwk: Jwk) -> Option<NamedKey> {
-    let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?).ok();
-    if jwk.usage.is_some_and(|usage| usage != "sig") {
+fn usable(jwk: Object<'_>) -> Option<NamedKey> {
+    let text = |key| jwk.text(key).ok();
+    let bytes = |key| URL_SAFE_NO_PAD.decode(&*text(key)??).ok();
+    if text("use")?.is_some_and(|usage| usage != "sig") {
         return None;
     }
-    let algorithm = jwk.alg.as_deref().map(Algorithm::parse).transpose().ok()?;
-    let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => PublicKey::rsa(&bytes(&jwk.n)?, &bytes(&jwk.e)?),
-        ("EC", Some("P-256")) => point(Curve::P256, &bytes(&jwk.x)?, &bytes(&jwk.y)?),
-        ("EC", Some("P-384")) => point(Curve::P384, &bytes(&jwk.x)?, &bytes(&jwk.y)?),
-        ("OKP", Some("Ed25519")) => PublicKey::ed25519(&bytes(&jwk.x)?),
+    let algorithm = text("alg")?;
+    let algorithm = algorithm
+        .as_deref()
+        .map(Algorithm::parse)
+        .transpose()
+        .ok()?;
+    let key = match (&*text("kty")??, text("crv")?.as_deref()) {
+        ("RSA", _) => PublicKey::rsa(&bytes("n")?, &bytes("e")?),
+        ("EC", Some("P-256")) => point(Curve::P256, &bytes("x")?, &bytes("y")?),
+        ("EC", Some("P-384")) => point(Curve::P384, &bytes("x")?, &bytes("y")?),
+        ("OKP", Some("Ed25519")) => PublicKey::ed25519(&bytes("x")?),
         _ => return None,
     };
     Some(NamedKey {
-        id: jwk.kid?.into(),
+        id: text("kid")??.into(),
         algorithm,
         key: key.ok()?,
     })
@@ -209,6 +197,9 @@ fn point(curve: Curve, x: &[u8], y: &[u8]) -> Result<PublicKey, KeyError> {
     }
     PublicKey::on_curve(curve, &[&[4], x, y].concat())
 }
+
+/// The members of a key that matter (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+const MEMBERS: &[&str] = &["kty", "kid", "use", "alg", "crv", "n", "e", "x", "y"];
 
 /// Keys of a set that are kept: many times what a rotation needs.
 const MOST_KEYS: usize = 256;

@@ -2,30 +2,21 @@
 //!
 //! `parallel` is taken and changes nothing: the order is kept in any case.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use lmserver_proto::json::{Entries, entries};
 
 use super::mistake::Mistake;
 use super::task::{Said, Series, Task};
-use super::{Desk, Method, parse, separate};
-
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow, default)]
-    commands: Vec<Command<'a>>,
-}
-
-/// A command: its method, and what it takes. Of several methods the first of the list counts.
-#[derive(Deserialize)]
-struct Command<'a>(
-    #[serde(borrow)] std::collections::BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>,
-);
+use super::{Desk, MANY, Method, parse, separate};
 
 /// `batch`.
 pub(super) fn batch(body: &[u8], desk: &mut Desk<'_>) -> Result<Task, Mistake> {
-    let request: Request<'_> = parse(body)?;
+    let request = parse(body, &["commands"])?;
     let commands: Vec<_> = request
-        .commands
+        .items("commands", MANY)?
+        .into_iter()
+        .map(|command| entries(command, MANY))
+        .collect::<Result<_, _>>()?;
+    let commands: Vec<_> = commands
         .iter()
         .map(|command| understand(command, desk))
         .collect();
@@ -36,8 +27,9 @@ pub(super) fn batch(body: &[u8], desk: &mut Desk<'_>) -> Result<Task, Mistake> {
     }))
 }
 
-fn understand(command: &Command<'_>, desk: &mut Desk<'_>) -> (&'static str, Task) {
-    let methods = command.0.iter();
+/// Of several methods the first of the list counts.
+fn understand(command: &Entries<'_>, desk: &mut Desk<'_>) -> (&'static str, Task) {
+    let methods = command.iter();
     let known = methods.filter_map(|(name, parameters)| Some((Method::find(name)?, parameters)));
     match known.min_by_key(|(method, _)| *method) {
         None | Some((Method::Batch, _)) => {
@@ -46,7 +38,7 @@ fn understand(command: &Command<'_>, desk: &mut Desk<'_>) -> (&'static str, Task
             ("", Err(mistake).into())
         }
         Some((method, parameters)) => {
-            let task = method.understand(parameters.get().as_bytes(), desk);
+            let task = method.understand(parameters, desk);
             (method.name(), task)
         }
     }

@@ -1,43 +1,19 @@
 //! `presence`, `presence_stats`, `history`, `history_remove` and `channels`: what there is.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lmserver_runtime::event::{ClientInfo, Position};
 use lmserver_runtime::plugin::query::Range;
 use lmserver_runtime::plugin::service::{Answer, Query};
 use lmserver_runtime::plugin::transport::Entry;
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::glob::Pattern;
 use super::mistake::{Code, Mistake};
 use super::task::Task;
-use super::{Desk, StreamPosition, parse, refused, separate};
+use super::{Desk, POSITION, parse, position, refused, separate, text, write_member};
 use crate::access::{ChannelOptions, is_chat, retention};
-
-#[derive(Deserialize)]
-struct OfChannel<'a> {
-    #[serde(borrow, default)]
-    channel: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct OfHistory<'a> {
-    #[serde(borrow, default)]
-    channel: Cow<'a, str>,
-    #[serde(default)]
-    limit: i64,
-    since: Option<StreamPosition>,
-    #[serde(default)]
-    reverse: bool,
-}
-
-#[derive(Deserialize)]
-struct OfChannels<'a> {
-    #[serde(borrow, default)]
-    pattern: Cow<'a, str>,
-}
 
 /// `presence`.
 pub(super) fn presence(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
@@ -59,28 +35,28 @@ pub(super) fn presence_stats(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mista
 
 /// `history`.
 pub(super) fn history(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
-    let request: OfHistory<'_> = parse(body)?;
-    let options = kept(&request.channel, desk)?;
-    if request.reverse
-        && request
-            .since
-            .as_ref()
-            .is_some_and(|since| since.offset == 0)
-    {
+    let request = parse(body, &["channel", "limit", "since", "reverse"])?;
+    let channel = text(&request, "channel")?;
+    let limit: i64 = request.number("limit")?.unwrap_or_default();
+    let reverse = request.flag("reverse")?.unwrap_or(false);
+    let since = request.object("since", POSITION)?;
+    let since = since.map(|since| position(&since)).transpose()?;
+    let options = kept(&channel, desk)?;
+    if reverse && matches!(since, Some((0, _))) {
         return Err(Mistake::bad("nothing lies before the offset 0"));
     }
-    let create = (!is_chat(&request.channel)).then(|| retention(options));
-    let (since, epoch) = match request.since {
-        Some(since) => (Some(since.offset), since.epoch),
+    let create = (!is_chat(&channel)).then(|| retention(options));
+    let (since, epoch) = match since {
+        Some((offset, epoch)) => (Some(offset), epoch),
         None => (None, Box::default()),
     };
     let range = Range {
-        channel: request.channel.into(),
+        channel: channel.into(),
         since,
         epoch: (!epoch.is_empty()).then_some(epoch),
         // A negative limit is none.
-        limit: usize::try_from(request.limit).unwrap_or(usize::MAX),
-        reverse: request.reverse,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        reverse,
         create,
     };
     Ok(Task::ask(Query::History(range), |answer| match answer {
@@ -91,10 +67,10 @@ pub(super) fn history(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
 
 /// `history_remove`.
 pub(super) fn history_remove(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
-    let request: OfChannel<'_> = parse(body)?;
-    desk.own_channel(&request.channel)?;
-    kept(&request.channel, desk)?;
-    let query = Query::RemoveHistory(request.channel.into());
+    let channel = named(body)?;
+    desk.own_channel(&channel)?;
+    kept(&channel, desk)?;
+    let query = Query::RemoveHistory(channel);
     Ok(Task::ask(query, |answer| match answer {
         // What is not there is removed.
         Answer::Done | Answer::Unknown | Answer::Expired => Ok(b"{}".to_vec()),
@@ -104,28 +80,22 @@ pub(super) fn history_remove(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mista
 
 /// `channels`.
 pub(super) fn channels(body: &[u8]) -> Result<Task, Mistake> {
-    let request: OfChannels<'_> = parse(body)?;
-    let pattern = if request.pattern.is_empty() {
+    let request = parse(body, &["pattern"])?;
+    let pattern = text(&request, "pattern")?;
+    let pattern = if pattern.is_empty() {
         None
     } else {
-        let pattern = Pattern::read(&request.pattern);
+        let pattern = Pattern::read(&pattern);
         Some(pattern.ok_or_else(|| Mistake::bad("`pattern` is none, or too long"))?)
     };
     Ok(Task::ask(Query::Channels, move |answer| match answer {
         Answer::Channels(channels) => {
             let is_meant = |name: &str| pattern.as_ref().is_none_or(|it| it.matches(name));
-            let found: BTreeMap<_, _> = channels
-                .iter()
-                .filter(|(name, _)| is_meant(name))
-                .map(|(name, readers)| {
-                    (
-                        &**name,
-                        Readers {
-                            num_clients: *readers,
-                        },
-                    )
-                })
-                .collect();
+            let mut found = BTreeMap::new();
+            for (name, readers) in channels.iter().filter(|(name, _)| is_meant(name)) {
+                let num_clients = *readers;
+                found.insert(&**name, Readers { num_clients });
+            }
             Ok(object("channels", &found))
         }
         other => Err(refused(other)),
@@ -137,11 +107,16 @@ struct Readers {
     num_clients: u32,
 }
 
+/// The channel of a command that has nothing else.
+fn named(body: &[u8]) -> Result<Box<str>, Mistake> {
+    Ok(text(&parse(body, &["channel"])?, "channel")?.into())
+}
+
 /// A channel whose members are listed.
 fn watched(body: &[u8], desk: &Desk<'_>) -> Result<Box<str>, Mistake> {
-    let request: OfChannel<'_> = parse(body)?;
-    if desk.channel(&request.channel)?.presence {
-        Ok(request.channel.into())
+    let channel = named(body)?;
+    if desk.channel(&channel)?.presence {
+        Ok(channel)
     } else {
         Err(off("presence"))
     }
@@ -159,7 +134,7 @@ fn kept<'a>(channel: &str, desk: &Desk<'a>) -> Result<&'a ChannelOptions, Mistak
 
 fn off(what: &str) -> Mistake {
     let message = format!("not available: the channel's namespace has {what} off");
-    Mistake::new(Code::NotAvailable, message)
+    Mistake::new(Code::NotAvailable, &message)
 }
 
 /// A client as others see it.
@@ -192,8 +167,23 @@ struct Publication<'a> {
     offset: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<Client<'a>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tags: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    tags: Tags<'a>,
+}
+
+/// Tags as an object.
+struct Tags<'a>(&'a [(Box<str>, Box<str>)]);
+
+impl Tags<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 impl<'a> Publication<'a> {
@@ -204,28 +194,26 @@ impl<'a> Publication<'a> {
             data: raw(Some(entry.json)),
             offset: entry.offset,
             info: publisher.map(Client::of),
-            tags: tags
-                .unwrap_or_default()
-                .iter()
-                .map(|(key, value)| (&**key, &**value))
-                .collect(),
+            tags: Tags(tags.unwrap_or_default()),
         }
     }
 }
 
 fn write_members<'a>(members: impl Iterator<Item = &'a ClientInfo>) -> Vec<u8> {
-    let listed: BTreeMap<_, _> = members
-        .map(|info| (&*info.client, Client::of(info)))
-        .collect();
+    let mut listed = BTreeMap::new();
+    for info in members {
+        listed.insert(&*info.client, Client::of(info));
+    }
     object("presence", &listed)
 }
 
 fn count_members<'a>(members: impl Iterator<Item = &'a ClientInfo>) -> Vec<u8> {
     let mut clients = 0;
-    let users: BTreeSet<_> = members
-        .inspect(|_| clients += 1)
-        .map(|info| &*info.user)
-        .collect();
+    let mut users: BTreeSet<&str> = BTreeSet::new();
+    for info in members {
+        clients += 1;
+        users.insert(&info.user);
+    }
     let users = users.len();
     format!(r#"{{"num_clients":{clients},"num_users":{users}}}"#).into_bytes()
 }
@@ -244,7 +232,11 @@ fn write_history<'a>(entries: impl Iterator<Item = Entry<'a>>, newest: Position)
 
 /// An object with one member.
 fn object(key: &str, value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(&BTreeMap::from([(key, value)])).unwrap_or_default()
+    // A serialisable value into a Vec: it cannot fail.
+    let value = serde_json::to_vec(value).unwrap_or_default();
+    let mut out = Vec::new();
+    write_member(key, &value, &mut out);
+    out
 }
 
 /// JSON that the engine keeps, as it is written again.

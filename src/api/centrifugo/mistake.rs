@@ -1,6 +1,9 @@
 //! What went wrong with a command, by the numbers of the server API.
 
+use lmserver_proto::json::Error;
 use serde::Serialize;
+
+use crate::api::refusal::clip;
 
 /// A mistake with its number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,16 +33,22 @@ pub(super) enum Code {
 }
 
 impl Mistake {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    #[inline(never)]
+    pub(super) fn new(code: Code, message: &str) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: message.to_owned(),
         }
     }
 
     /// 107, with what is wrong.
     pub(super) fn bad(why: impl std::fmt::Display) -> Self {
-        Self::new(Code::BadRequest, format!("bad request: {why}"))
+        Self::bad_for(&why)
+    }
+
+    #[inline(never)]
+    fn bad_for(why: &dyn std::fmt::Display) -> Self {
+        Self::new(Code::BadRequest, &format!("bad request: {why}"))
     }
 
     /// 100: an answer that the engine gives to other questions.
@@ -61,6 +70,15 @@ impl Mistake {
         };
         // Strings into a Vec: it cannot fail.
         serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl From<Error> for Mistake {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotAnObject => Self::bad("send a JSON object"),
+            error => Self::bad(clip(&error.to_string())),
+        }
     }
 }
 

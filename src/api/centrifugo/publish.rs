@@ -5,37 +5,32 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use lmserver_proto::json::{Object, string};
 use lmserver_runtime::event::{Details, one_line, payload};
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::query::Publish;
 use lmserver_runtime::plugin::service::{Answer, Query};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::idempotency::Outcome;
 use super::mistake::Mistake;
 use super::task::{Said, Series, Task};
-use super::{Desk, from_base64, parse, refused, separate, write_response};
+use super::{Desk, MANY, from_base64, parse, refused, separate, write_response};
 use crate::access::{is_acceptable, retention};
 
-#[derive(Deserialize)]
-struct Publication<'a> {
-    #[serde(borrow)]
-    channel: Option<Cow<'a, str>>,
-    channels: Option<Vec<Box<str>>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-    b64data: Option<Cow<'a, str>>,
-    skip_history: Option<bool>,
-    tags: Option<BTreeMap<Box<str>, Box<str>>>,
-    idempotency_key: Option<Cow<'a, str>>,
-    delta: Option<bool>,
-}
+/// What is known of a publication.
+const KEYS: &[&str] = &[
+    "channel",
+    "channels",
+    "data",
+    "b64data",
+    "skip_history",
+    "tags",
+    "idempotency_key",
+    "delta",
+];
 
-/// What stands there, be it `null`.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(value: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(value).map(Some)
-}
+/// A name and what it stands for.
+type Tag = (Box<str>, Box<str>);
 
 /// What is published, wherever.
 #[derive(Clone)]
@@ -43,36 +38,35 @@ struct Content {
     data: Box<[u8]>,
     /// What it is where it is no JSON.
     binary: Option<Box<[u8]>>,
-    tags: Vec<(Box<str>, Box<str>)>,
+    tags: Vec<Tag>,
     is_fleeting: bool,
     delta: bool,
 }
 
 /// `publish`.
 pub(super) fn publish(body: &[u8], desk: &mut Desk<'_>) -> Result<Task, Mistake> {
-    let mut publication: Publication<'_> = parse(body)?;
-    let channel = match publication.channel.take() {
-        Some(Cow::Borrowed(name)) => Box::from(name),
-        Some(Cow::Owned(name)) => name.into_boxed_str(),
-        None => return Err(Mistake::bad("`channel` is missing")),
+    let publication = parse(body, KEYS)?;
+    let Some(channel) = publication.text("channel")? else {
+        return Err(Mistake::bad("`channel` is missing"));
     };
-    let content = publication.content()?;
-    let place = Place::find(channel, publication.key(), &content, desk)?;
+    let content = Content::of(&publication)?;
+    let key = key(&publication)?;
+    let place = Place::find(channel.into(), key.as_deref(), &content, desk)?;
     Ok(place.publish(content))
 }
 
 /// `broadcast`.
 pub(super) fn broadcast(body: &[u8], desk: &mut Desk<'_>) -> Result<Task, Mistake> {
-    let mut publication: Publication<'_> = parse(body)?;
-    let channels = publication.channels.take().unwrap_or_default();
+    let publication = parse(body, KEYS)?;
+    let channels = publication.texts("channels", MANY)?;
     if channels.is_empty() {
         return Err(Mistake::bad("`channels` is missing, or empty"));
     }
-    let content = publication.content()?;
-    let key = publication.key();
+    let content = Content::of(&publication)?;
+    let key = key(&publication)?;
     let places: Vec<_> = channels
         .into_iter()
-        .map(|channel| Place::find(channel, key, &content, desk))
+        .map(|channel| Place::find(channel.into(), key.as_deref(), &content, desk))
         .collect();
     Ok(Task::series(Broadcast {
         places: places.into_iter(),
@@ -81,27 +75,38 @@ pub(super) fn broadcast(body: &[u8], desk: &mut Desk<'_>) -> Result<Task, Mistak
     }))
 }
 
-impl Publication<'_> {
-    fn content(&mut self) -> Result<Content, Mistake> {
-        let binary = self.b64data.as_deref().filter(|text| !text.is_empty());
-        let (data, binary) = match (self.data, binary) {
-            (_, Some(text)) => payload(&from_base64("b64data", text)?),
-            (Some(data), None) => (one_line(data.get().as_bytes()), None),
+impl Content {
+    fn of(publication: &Object<'_>) -> Result<Self, Mistake> {
+        let binary = publication.text("b64data")?;
+        let binary = binary.filter(|text| !text.is_empty());
+        let (data, binary) = match (publication.payload("data"), binary) {
+            (_, Some(text)) => payload(&from_base64("b64data", &text)?),
+            (Some(data), None) => (one_line(data), None),
             (None, None) => return Err(Mistake::bad("`data` is missing")),
         };
-        Ok(Content {
+        Ok(Self {
             data,
             binary,
-            tags: self.tags.take().unwrap_or_default().into_iter().collect(),
-            is_fleeting: self.skip_history.unwrap_or(false),
-            delta: self.delta.unwrap_or(false),
+            tags: tags(publication)?,
+            is_fleeting: publication.flag("skip_history")?.unwrap_or(false),
+            delta: publication.flag("delta")?.unwrap_or(false),
         })
     }
+}
 
-    fn key(&self) -> Option<&str> {
-        let key = self.idempotency_key.as_deref();
-        key.filter(|key| !key.is_empty())
+/// The tags by name; of one that stands there twice the last.
+fn tags(publication: &Object<'_>) -> Result<Vec<Tag>, Mistake> {
+    let mut tags: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+    for (name, value) in publication.entries("tags", MANY)? {
+        let value = string(value).ok_or_else(|| Mistake::bad("`tags` are not strings"))?;
+        tags.insert(name.into(), value.into());
     }
+    Ok(tags.into_iter().collect())
+}
+
+fn key<'a>(publication: &Object<'a>) -> Result<Option<Cow<'a, str>>, Mistake> {
+    let key = publication.text("idempotency_key")?;
+    Ok(key.filter(|key| !key.is_empty()))
 }
 
 /// Where something is published, and how.

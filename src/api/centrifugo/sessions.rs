@@ -5,132 +5,66 @@
 
 use std::borrow::Cow;
 
+use lmserver_proto::json::{Error, Object};
 use lmserver_runtime::event::one_line;
 use lmserver_runtime::plugin::service::{Answer, Query};
 use lmserver_runtime::plugin::transport::{Signal, Target};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::mistake::Mistake;
 use super::task::{Said, Task};
-use super::{Desk, StreamPosition, document, parse, refused};
+use super::{Desk, MANY, POSITION, document, parse, position, refused, text};
 use crate::access::Extras;
 use crate::token::Overrides;
 
-/// Who is meant, in all of these commands.
-#[derive(Deserialize)]
-struct Who<'a> {
-    #[serde(borrow, default)]
-    user: Cow<'a, str>,
-    #[serde(borrow, default)]
-    client: Cow<'a, str>,
-    #[serde(borrow, default)]
-    session: Cow<'a, str>,
-    #[serde(borrow, default)]
-    whitelist: Vec<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Subscribe<'a> {
-    #[serde(borrow, default)]
-    channel: Cow<'a, str>,
-    #[serde(borrow)]
-    info: Option<&'a RawValue>,
-    b64info: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    b64data: Option<Cow<'a, str>>,
-    recover_since: Option<StreamPosition>,
-    expire_at: Option<i64>,
-    #[serde(rename = "override")]
-    overrides: Option<Written>,
-}
-
-#[derive(Deserialize)]
-struct Written {
-    presence: Option<Switch>,
-    join_leave: Option<Switch>,
-    force_push_join_leave: Option<Switch>,
-    force_recovery: Option<Switch>,
-    force_positioning: Option<Switch>,
-}
-
-#[derive(Deserialize)]
-struct Switch {
-    #[serde(default)]
-    value: bool,
-}
-
-#[derive(Deserialize)]
-struct Unsubscribe<'a> {
-    #[serde(borrow, default)]
-    channel: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Disconnect<'a> {
-    #[serde(borrow)]
-    disconnect: Option<Why<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Why<'a> {
-    code: u16,
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Refresh<'a> {
-    #[serde(default)]
-    expired: bool,
-    expire_at: Option<i64>,
-    #[serde(borrow)]
-    info: Option<&'a RawValue>,
-}
+/// What is known of a `subscribe`.
+const SUBSCRIBE: &[&str] = &[
+    "channel",
+    "info",
+    "b64info",
+    "data",
+    "b64data",
+    "recover_since",
+    "expire_at",
+    "override",
+];
 
 /// `subscribe`.
 pub(super) fn subscribe(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
-    let request: Subscribe<'_> = parse(body)?;
+    let request = parse(body, SUBSCRIBE)?;
     let target = target(body)?;
-    desk.channel(&request.channel)?;
-    let value = |switch: Option<Switch>| switch.map(|switch| switch.value);
-    let overrides = request.overrides.map(|written| Overrides {
-        presence: value(written.presence),
-        join_leave: value(written.join_leave),
-        force_push_join_leave: value(written.force_push_join_leave),
-        force_recovery: value(written.force_recovery),
-        force_positioning: value(written.force_positioning),
-    });
+    let channel = text(&request, "channel")?;
+    desk.channel(&channel)?;
+    let overrides = request.object("override", Overrides::KEYS)?;
+    let overrides = overrides.map(|written| Overrides::read(&written, Some(false)));
+    let since = request.object("recover_since", POSITION)?;
     let extras = Extras {
-        info: carried("b64info", request.info, request.b64info.as_deref())?,
-        data: carried("b64data", request.data, request.b64data.as_deref())?,
-        overrides: overrides.unwrap_or_default(),
-        expires_at: request.expire_at.and_then(moment),
+        info: carried(&request, "info", "b64info")?,
+        data: carried(&request, "data", "b64data")?,
+        overrides: overrides.transpose()?.unwrap_or_default(),
+        expires_at: request.number("expire_at")?.and_then(moment),
         ..Extras::default()
     };
     let grant = desk
         .policy
-        .give(&request.channel, extras)
+        .give(&channel, extras)
         .ok_or_else(|| Mistake::bad("clients cannot be subscribed to a channel of that name"))?;
     let signal = Signal::Subscribe {
-        channel: request.channel.into(),
+        channel: channel.into(),
         grant: Box::new(grant),
-        since: request
-            .recover_since
-            .map(|since| (since.offset, since.epoch)),
+        since: since.map(|since| position(&since)).transpose()?,
     };
     Ok(tell(target, signal))
 }
 
 /// `unsubscribe`.
 pub(super) fn unsubscribe(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake> {
-    let request: Unsubscribe<'_> = parse(body)?;
+    let request = parse(body, &["channel"])?;
     let target = target(body)?;
-    desk.channel(&request.channel)?;
+    let channel = text(&request, "channel")?;
+    desk.channel(&channel)?;
     let signal = Signal::Unsubscribe {
-        channel: request.channel.into(),
+        channel: channel.into(),
         code: 2000,
         reason: "server unsubscribe".into(),
     };
@@ -139,11 +73,16 @@ pub(super) fn unsubscribe(body: &[u8], desk: &Desk<'_>) -> Result<Task, Mistake>
 
 /// `disconnect`.
 pub(super) fn disconnect(body: &[u8]) -> Result<Task, Mistake> {
-    let request: Disconnect<'_> = parse(body)?;
-    let (code, reason) = match request.disconnect {
+    let request = parse(body, &["disconnect"])?;
+    let (code, reason) = match request.object("disconnect", &["code", "reason"])? {
         None => (3503, Cow::Borrowed("force disconnect")),
-        Some(why) if (3000..5000).contains(&why.code) => (why.code, why.reason),
-        Some(_) => return Err(Mistake::bad("a disconnect has a code of 3000 to 4999")),
+        Some(why) => {
+            let code = why.number("code")?.ok_or(Error::Missing("code"))?;
+            if !(3000..5000).contains(&code) {
+                return Err(Mistake::bad("a disconnect has a code of 3000 to 4999"));
+            }
+            (code, text(&why, "reason")?)
+        }
     };
     let reason = if reason.is_empty() {
         "disconnect".into()
@@ -155,29 +94,30 @@ pub(super) fn disconnect(body: &[u8]) -> Result<Task, Mistake> {
 
 /// `refresh`.
 pub(super) fn refresh(body: &[u8]) -> Result<Task, Mistake> {
-    let request: Refresh<'_> = parse(body)?;
+    let request = parse(body, &["expired", "expire_at", "info"])?;
     let signal = Signal::Refresh {
-        expired: request.expired,
-        expires_at: request.expire_at.and_then(moment),
-        info: carried("b64info", request.info, None)?,
+        expired: request.flag("expired")?.unwrap_or(false),
+        expires_at: request.number("expire_at")?.and_then(moment),
+        info: request.value("info").map(one_line),
     };
     Ok(tell(target(body)?, signal))
 }
 
 /// Who is meant.
 fn target(body: &[u8]) -> Result<Option<Target>, Mistake> {
-    let who: Who<'_> = parse(body)?;
-    let client = Id::read(&who.client);
-    let session = Id::read(&who.session);
+    let who = parse(body, &["user", "client", "session", "whitelist"])?;
+    let user = text(&who, "user")?;
+    let client = Id::read(&text(&who, "client")?);
+    let session = Id::read(&text(&who, "session")?);
+    let spared = who.texts("whitelist", MANY)?;
     Ok(match (client, session) {
         // An id that no client ever gets.
         (Id::Foreign, _) | (_, Id::Foreign) => None,
-        (client, session) if !who.user.is_empty() => Some(Target::User {
-            user: who.user.into(),
+        (client, session) if !user.is_empty() => Some(Target::User {
+            user: user.into(),
             client: client.known(),
             session: session.known(),
-            except: who
-                .whitelist
+            except: spared
                 .iter()
                 .filter_map(|client| Id::read(client).known())
                 .collect(),
@@ -229,14 +169,10 @@ fn told(answer: &Answer<'_>) -> Said {
 }
 
 /// JSON that is handed on, given as it is or in base64.
-fn carried(
-    name: &str,
-    json: Option<&RawValue>,
-    binary: Option<&str>,
-) -> Result<Option<Box<[u8]>>, Mistake> {
-    match (binary.filter(|text| !text.is_empty()), json) {
-        (Some(text), _) => document(name, text).map(Some),
-        (None, json) => Ok(json.map(|json| one_line(json.get().as_bytes()))),
+fn carried(request: &Object<'_>, json: &str, binary: &str) -> Result<Option<Box<[u8]>>, Mistake> {
+    match request.text(binary)?.filter(|text| !text.is_empty()) {
+        Some(text) => document(binary, &text).map(Some),
+        None => Ok(request.value(json).map(one_line)),
     }
 }
 

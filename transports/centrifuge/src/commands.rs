@@ -170,7 +170,8 @@ impl Client {
     }
 
     fn reply_count(&mut self, id: u32, members: &Members, cx: &mut SessionCx<'_>) {
-        let users: BTreeSet<&str> = members.listed().map(|info| &*info.user).collect();
+        let mut users: BTreeSet<&str> = BTreeSet::new();
+        users.extend(members.listed().map(|info| &*info.user));
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let result = ReplyResult::PresenceStats {
             clients: count(members.listed().count()),
