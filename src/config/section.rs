@@ -109,7 +109,7 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         let mut names: Vec<_> = table.keys().collect();
-        names.sort_by_key(|key| key.span.start);
+        names.sort_unstable_by_key(|key| key.span.start);
         let names: Vec<String> = names.into_iter().map(|key| key.name.to_string()).collect();
         let sections = names
             .into_iter()
