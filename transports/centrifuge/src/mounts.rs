@@ -103,14 +103,8 @@ impl Transport for WebSocket {
         } else {
             Form::Json
         };
-        let fields = (opening.fields.iter()).map(|(name, value)| (name.as_ref(), value.as_str()));
-        handshake.write_head(chosen, fields, cx.out());
-        let carrier = Carrier {
-            framing: Framing::WebSocket,
-            form,
-            is_unidirectional: false,
-        };
-        let mut client = Client::new(carrier, cx);
+        write_head(&handshake, chosen, &opening, cx);
+        let mut client = Client::new(on_websocket(form, false), cx);
         let frames = parameter(&opening, "cf_ws_frame_ping_pong");
         client.pings_by_frames = frames.is_some_and(|it| it == "true");
         Ok(Box::new(client))
@@ -125,14 +119,8 @@ impl Transport for UniWebSocket {
     ) -> Result<Box<dyn Session>, Response> {
         let opening = admitted(opening)?;
         let handshake = checked(&opening)?;
-        let fields = (opening.fields.iter()).map(|(name, value)| (name.as_ref(), value.as_str()));
-        handshake.write_head(None, fields, cx.out());
-        let carrier = Carrier {
-            framing: Framing::WebSocket,
-            form: Form::Json,
-            is_unidirectional: true,
-        };
-        let mut client = Client::new(carrier, cx);
+        write_head(&handshake, None, &opening, cx);
+        let mut client = Client::new(on_websocket(Form::Json, true), cx);
         if let Some(text) = parameter(&opening, "cf_connect") {
             // Whatever comes of it is said on the WebSocket, which waits for its end.
             let _ = client.first_message(text.as_bytes(), cx);
@@ -306,6 +294,25 @@ fn checked(opening: &Opening<'_>) -> Result<Handshake, Response> {
             response.with_field(*name, *value)
         })
     })
+}
+
+/// Answers the handshake of a WebSocket.
+fn write_head(
+    handshake: &Handshake,
+    protocol: Option<&str>,
+    opening: &Opening<'_>,
+    cx: &mut SessionCx<'_>,
+) {
+    let fields = (opening.fields.iter()).map(|(name, value)| (name.as_ref(), value.as_str()));
+    handshake.write_head(protocol, fields, cx.out());
+}
+
+const fn on_websocket(form: Form, is_unidirectional: bool) -> Carrier {
+    Carrier {
+        framing: Framing::WebSocket,
+        form,
+        is_unidirectional,
+    }
 }
 
 /// The request, if it is a `POST`.
