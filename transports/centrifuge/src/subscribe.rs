@@ -130,7 +130,7 @@ impl Client {
     pub(crate) fn place(
         &mut self,
         channel: &str,
-        grant: SubscribeGrant,
+        mut grant: SubscribeGrant,
         mut wanted: Wanted,
         purpose: Purpose,
         cx: &mut SessionCx<'_>,
@@ -139,22 +139,20 @@ impl Client {
             wanted.recover = None;
         }
         let (ttl, ends) = self.subscription_expiry(grant.expiry, cx);
+        let is_server_side = !matches!(purpose, Purpose::Command(_));
         let flags = Flags {
-            is_server_side: !matches!(purpose, Purpose::Command(_)),
+            is_server_side,
             by_token: grant.by_token,
             is_delta: wanted.delta && grant.delta,
-            is_numbered: wanted.numbered
-                && grant.compaction
-                && matches!(purpose, Purpose::Command(_)),
+            is_numbered: wanted.numbered && grant.compaction && !is_server_side,
             ..Flags::default()
         };
         let Some(encoding) = Pushes::of(self.carrier, flags.is_numbered, flags.is_delta) else {
             return;
         };
-        let is_cache = grant.is_cache && wanted.recover.is_some();
         cx.subscribe(transport::Subscription {
             channel,
-            after: after(&wanted, &grant, is_cache),
+            after: after(&wanted, &grant),
             encoding,
             create: grant.create,
             gated: flags.is_delta || wanted.filter.is_some(),
@@ -164,27 +162,11 @@ impl Client {
                 Lost::Newest
             },
         });
-        let is_recoverable = grant.recovery.is_on(wanted.recoverable);
-        let wish = Wish {
-            purpose,
-            cache_epoch: wanted
-                .recover
-                .as_ref()
-                .filter(|_| is_cache)
-                .map(|(_, epoch)| epoch.clone()),
-            recover: wanted.recover.as_ref().map(|(offset, _)| *offset),
-            refuses_unrecoverable: wanted.refuses_unrecoverable,
-            is_recoverable,
-            is_positioned: is_recoverable || grant.positioning.is_on(wanted.positioned),
-            ttl,
-            membership: self.membership(&grant, wanted.join_leave),
-            data: grant.data,
-        };
         let extra = Extra {
+            wish: Some(self.wish(purpose, &wanted, &mut grant, ttl)),
             filter: wanted.filter,
             ends,
             info: grant.info,
-            wish: Some(wish),
         };
         self.subscriptions.push(Subscription {
             channel: channel.into(),
@@ -192,6 +174,30 @@ impl Client {
             flags,
         });
         self.reckon_expiry();
+    }
+
+    /// What has to be known when the place is there. Takes what the grant has for the client.
+    fn wish(
+        &self,
+        purpose: Purpose,
+        wanted: &Wanted,
+        grant: &mut SubscribeGrant,
+        ttl: Option<u32>,
+    ) -> Wish {
+        let is_recoverable = grant.recovery.is_on(wanted.recoverable);
+        let recover = wanted.recover.as_ref();
+        let newest_alone = recover.filter(|_| grant.is_cache);
+        Wish {
+            purpose,
+            cache_epoch: newest_alone.map(|(_, epoch)| epoch.clone()),
+            recover: recover.map(|(offset, _)| *offset),
+            refuses_unrecoverable: wanted.refuses_unrecoverable,
+            is_recoverable,
+            is_positioned: is_recoverable || grant.positioning.is_on(wanted.positioned),
+            ttl,
+            membership: self.membership(grant, wanted.join_leave),
+            data: grant.data.take(),
+        }
     }
 
     /// As whom the client is a member of a channel, if it is one.
@@ -249,10 +255,10 @@ impl Client {
 }
 
 /// From where the engine is asked to begin.
-fn after(wanted: &Wanted, grant: &SubscribeGrant, is_cache: bool) -> After {
+fn after(wanted: &Wanted, grant: &SubscribeGrant) -> After {
     match &wanted.recover {
         // All of it, of which the newest is taken.
-        Some(_) if is_cache => After::Beginning,
+        Some(_) if grant.is_cache => After::Beginning,
         Some((offset, epoch)) if epoch.is_empty() => After::Offset(*offset),
         Some((offset, epoch)) => {
             let position = format!("{epoch}-{offset}").parse();
