@@ -20,7 +20,7 @@ use std::time::Duration;
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::access::{
     self as plugin, ActAsk, ActGrant, ClientSettings, ConnectAsk, ConnectGrant, Denial, Expiry,
-    SubscribeAsk, SubscribeGrant,
+    RefreshGrant, SubscribeAsk, SubscribeGrant,
 };
 use lmserver_runtime::plugin::provider::Secret;
 
@@ -223,7 +223,7 @@ impl plugin::Access for Policy {
         subscribe::subscribe(self, ask)
     }
 
-    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
+    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
         subscribe::refresh(self, ask)
     }
 

@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use lmserver_runtime::plugin::access::{Denial, Expiry, SubscribeAsk, SubscribeGrant};
+use lmserver_runtime::plugin::access::{
+    Denial, Expiry, RefreshGrant, SubscribeAsk, SubscribeGrant,
+};
 
 use super::grant::{Extras, grant};
 use super::namespace::{allowed_users, is_private};
@@ -40,7 +42,7 @@ pub(super) fn subscribe(policy: &Policy, ask: &SubscribeAsk<'_>) -> Result<Subsc
 }
 
 /// Is this a good new token for the client's subscription?
-pub(super) fn refresh(policy: &Policy, ask: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
+pub(super) fn refresh(policy: &Policy, ask: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
     let claims = verify(policy, ask)
         .map_err(|problem| of_token(&problem, disconnect(code::INVALID_TOKEN)))?;
     let name = if ask.channel.is_empty() {
@@ -49,7 +51,10 @@ pub(super) fn refresh(policy: &Policy, ask: &SubscribeAsk<'_>) -> Result<Expiry,
         ask.channel
     };
     check_holder(&claims, policy.rule(name)?, ask)?;
-    Ok(Expiry(claims.expires_at))
+    Ok(RefreshGrant {
+        channel: claims.channel,
+        expiry: Expiry(claims.expires_at),
+    })
 }
 
 /// May somebody listen who has no connection, only perhaps a token?

@@ -505,17 +505,28 @@ fn a_new_subscription_token_is_for_the_same_subscription() {
         })
     };
     let good = r#"{"sub":"42","channel":"closed:a","exp":1000060}"#;
-    let invalid = Err(Denial::Disconnect(3500));
+    let granted = |channel: &str, until| {
+        Ok(RefreshGrant {
+            channel: channel.into(),
+            expiry: Expiry(until),
+        })
+    };
+    let invalid = || Err(Denial::Disconnect(3500));
     for (channel, key, claims, want) in [
-        ("closed:a", "key", good, Ok(Expiry(Some(1_000_060)))),
-        ("", "key", good, Ok(Expiry(Some(1_000_060)))),
-        ("closed:b", "key", good, invalid),
-        ("closed:a", "other", good, invalid),
+        (
+            "closed:a",
+            "key",
+            good,
+            granted("closed:a", Some(1_000_060)),
+        ),
+        ("", "key", good, granted("closed:a", Some(1_000_060))),
+        ("closed:b", "key", good, invalid()),
+        ("closed:a", "other", good, invalid()),
         (
             "closed:a",
             "key",
             r#"{"sub":"43","channel":"closed:a"}"#,
-            invalid,
+            invalid(),
         ),
         (
             "closed:a",
@@ -527,7 +538,7 @@ fn a_new_subscription_token_is_for_the_same_subscription() {
             "chat:a",
             "chat-key",
             r#"{"channel":"chat:a"}"#,
-            Ok(Expiry(None)),
+            granted("chat:a", None),
         ),
     ] {
         assert_eq!(refresh(channel, key, claims), want, "{channel} {claims}");

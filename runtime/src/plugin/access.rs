@@ -40,7 +40,7 @@ pub trait Access {
     /// # Errors
     ///
     /// Why it is not good.
-    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<Expiry, Denial>;
+    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial>;
 
     /// May this client do something else with a channel?
     ///
@@ -184,6 +184,15 @@ pub struct SubscribeGrant {
     pub by_token: bool,
 }
 
+/// A new token of a subscription is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshGrant {
+    /// The channel that it is for.
+    pub channel: Box<str>,
+    /// Until when.
+    pub expiry: Expiry,
+}
+
 /// A feature that a client may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Feature {
@@ -267,7 +276,7 @@ impl Access for NoAccess {
         Err(NOT_AVAILABLE)
     }
 
-    fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
+    fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
         Err(NOT_AVAILABLE)
     }
 

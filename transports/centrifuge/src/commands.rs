@@ -13,7 +13,9 @@ use lmserver_runtime::channel::History;
 use lmserver_runtime::directory::Members;
 use lmserver_runtime::event::{Details, payload};
 use lmserver_runtime::limits::Retention;
-use lmserver_runtime::plugin::access::{ActAsk, ActGrant, Action, Denial, Expiry, SubscribeAsk};
+use lmserver_runtime::plugin::access::{
+    ActAsk, ActGrant, Action, Denial, RefreshGrant, SubscribeAsk,
+};
 use lmserver_runtime::plugin::query::{Answer, Publish, Query, Range};
 use lmserver_runtime::plugin::transport::{Disconnect, Entry, SessionCx};
 
@@ -240,33 +242,25 @@ impl Client {
             self.error(id, ErrorCode::NotAvailable, cx);
             return Ok(());
         }
-        let channels: Vec<Box<str>> = if request.channel.is_empty() {
+        let channel = &*request.channel;
+        let is_by_token = if channel.is_empty() {
             // Some clients leave the token to say it.
-            let by_token = self.subscriptions.iter().filter(|it| it.flags.by_token);
-            by_token.map(|it| it.channel.clone()).collect()
+            self.subscriptions.iter().any(|it| it.flags.by_token)
         } else {
             match self.subscriptions.find(&request.channel) {
                 None => {
                     self.error(id, ErrorCode::PermissionDenied, cx);
                     return Ok(());
                 }
-                Some(it) if !it.flags.by_token => return self.bad_request(cx),
-                Some(it) => vec![it.channel.clone()],
+                Some(it) => it.flags.by_token,
             }
         };
-        let mut denial = None;
-        for channel in channels {
-            match self.ask_refresh(&channel, &request.token, cx) {
-                Ok(expiry) => {
-                    self.prolong(id, &channel, expiry, cx);
-                    return Ok(());
-                }
-                Err(reason) => denial = Some(reason),
-            }
+        if !is_by_token {
+            return self.bad_request(cx);
         }
-        match denial {
-            Some(denial) => self.deny(id, denial, cx),
-            None => self.bad_request(cx),
+        match self.ask_refresh(channel, &request.token, cx) {
+            Ok(grant) => self.prolong(id, &grant, cx),
+            Err(denial) => return self.deny(id, denial, cx),
         }
     }
 
@@ -275,7 +269,7 @@ impl Client {
         channel: &str,
         token: &str,
         cx: &mut SessionCx<'_>,
-    ) -> Result<Expiry, Denial> {
+    ) -> Result<RefreshGrant, Denial> {
         let client = self.id.to_string();
         let ask = SubscribeAsk {
             user: &self.user,
@@ -287,11 +281,14 @@ impl Client {
         cx.access().refresh_subscription(&ask)
     }
 
-    fn prolong(&mut self, id: u32, channel: &str, expiry: Expiry, cx: &mut SessionCx<'_>) {
-        let (ttl, ends) = self.subscription_expiry(expiry, cx);
-        if let Some(subscription) = self.subscriptions.find_mut(channel) {
-            subscription.set_ends(ends);
-        }
+    /// Prolongs the subscription that a token is for, if there is one that rests on a token.
+    fn prolong(&mut self, id: u32, grant: &RefreshGrant, cx: &mut SessionCx<'_>) {
+        let (ttl, ends) = self.subscription_expiry(grant.expiry, cx);
+        let subscription = self.subscriptions.find_mut(&grant.channel);
+        let Some(subscription) = subscription.filter(|it| it.flags.by_token) else {
+            return self.error(id, ErrorCode::PermissionDenied, cx);
+        };
+        subscription.set_ends(ends);
         self.reckon_expiry();
         self.reply(id, ReplyResult::SubRefresh { ttl }, cx);
     }

@@ -270,7 +270,7 @@ mod tests {
 
     use lmserver_runtime::plugin::access::{
         Access, ActAsk, ActGrant, ClientSettings, ConnectAsk, ConnectGrant, Denial, Expiry,
-        SubscribeAsk, SubscribeGrant,
+        RefreshGrant, SubscribeAsk, SubscribeGrant,
     };
     use lmserver_runtime::plugin::stage::Stage;
 
@@ -318,7 +318,7 @@ mod tests {
             Err(Denial::Error(108))
         }
 
-        fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
+        fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
             Err(Denial::Error(108))
         }
 

@@ -6,6 +6,8 @@
     reason = "helpers of tests fail the test"
 )]
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use lmserver_centrifuge::Centrifuge;
@@ -17,7 +19,7 @@ use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{After, Epoch, Position};
 use lmserver_runtime::plugin::access::{
     Access, ActAsk, ActGrant, ClientSettings, ConnectAsk, ConnectGrant, Denial, Expiry, Feature,
-    SubscribeAsk, SubscribeGrant,
+    RefreshGrant, SubscribeAsk, SubscribeGrant,
 };
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{Admission, Disconnect, Opening, Session};
@@ -27,7 +29,12 @@ const CHANNEL: &str = "chat:1";
 const ID: &str = "00000000-0000-4000-8000-000000000000";
 
 /// Everybody may read the chat, and whoever has a token is subscribed to it by the server.
-struct Everybody(ClientSettings);
+#[derive(Default)]
+struct Everybody {
+    settings: ClientSettings,
+    /// Tokens of subscriptions that were looked at.
+    refreshes: Rc<Cell<usize>>,
+}
 
 fn grant() -> SubscribeGrant {
     SubscribeGrant {
@@ -51,7 +58,7 @@ fn grant() -> SubscribeGrant {
 
 impl Access for Everybody {
     fn settings(&self) -> &ClientSettings {
-        &self.0
+        &self.settings
     }
 
     fn connect(&mut self, ask: &ConnectAsk<'_>) -> Result<ConnectGrant, Denial> {
@@ -66,12 +73,19 @@ impl Access for Everybody {
         Err(Denial::Error(108))
     }
 
-    fn subscribe(&mut self, _: &SubscribeAsk<'_>) -> Result<SubscribeGrant, Denial> {
-        Ok(grant())
+    fn subscribe(&mut self, ask: &SubscribeAsk<'_>) -> Result<SubscribeGrant, Denial> {
+        Ok(SubscribeGrant {
+            by_token: !ask.token.is_empty(),
+            ..grant()
+        })
     }
 
-    fn refresh_subscription(&mut self, _: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
-        Err(Denial::Error(108))
+    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
+        self.refreshes.set(self.refreshes.get() + 1);
+        Ok(RefreshGrant {
+            channel: ask.token.into(),
+            expiry: Expiry(None),
+        })
     }
 
     fn act(&mut self, _: &ActAsk<'_>) -> Result<ActGrant, Denial> {
@@ -90,7 +104,7 @@ fn request(head: &str) -> Request {
 
 /// A session of a transport that was opened by this request.
 fn open(stage: &mut Stage, name: &str, head: &str, body: &[u8]) -> Box<dyn Session> {
-    stage.set_access(Box::new(Everybody(ClientSettings::default())));
+    stage.set_access(Box::new(Everybody::default()));
     let request = request(head);
     let opening = Opening {
         request: &request,
@@ -361,16 +375,60 @@ fn the_engines_reasons_have_their_codes() {
 
 #[test]
 fn who_takes_nothing_is_told_no_more() {
+    for (blocked, least, most) in [(true, 262_144, 263_000), (false, 1_048_576, 1_050_000)] {
+        let mut stage = Stage::default();
+        let mut session = websocket(&mut stage, r#"{"id":1,"connect":{}}"#);
+        stage.blocked = blocked;
+        let commands = [r#"{"id":3,"rpc":{}}"#; 100].join("\n");
+        let mut outcome = Ok(());
+        for _ in 0..1000 {
+            stage.now.0 += 1000;
+            outcome = send(&mut stage, &mut *session, &commands);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        assert_eq!(outcome, Err(Disconnect::Slow));
+        let bytes = stage.take_out().len();
+        assert!((least..most).contains(&bytes), "{bytes}");
+    }
+}
+
+#[test]
+fn a_token_that_names_its_channel_itself_is_looked_at_once() {
     let mut stage = Stage::default();
     let mut session = websocket(&mut stage, r#"{"id":1,"connect":{}}"#);
-    let commands = [r#"{"id":3,"rpc":{}}"#; 100].join("\n");
-    let mut outcome = Ok(());
-    for _ in 0..1000 {
-        stage.now.0 += 1000;
-        outcome = send(&mut stage, &mut *session, &commands);
-        if outcome.is_err() {
-            break;
-        }
+    let refreshes = Rc::new(Cell::new(0));
+    stage.set_access(Box::new(Everybody {
+        refreshes: refreshes.clone(),
+        ..Everybody::default()
+    }));
+    for channel in ["a", "b", "c", "d"] {
+        // The last one rests on none.
+        let token = if channel == "d" { "" } else { "x" };
+        let subscribe =
+            format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}","token":"{token}"}}}}"#);
+        assert_eq!(send(&mut stage, &mut *session, &subscribe), Ok(()));
+        let placement = placed(0, None);
+        let mut backlog = Backlog::empty();
+        let outcome = session.placed(channel, &placement, &mut backlog, &mut stage.cx());
+        assert_eq!(outcome, Ok(()));
+    }
+    said(&mut stage);
+    let denied = r#"{"id":3,"error":{"code":103,"message":"permission denied"}}"#;
+    for (count, (channel, want)) in [
+        ("c", r#"{"id":3,"sub_refresh":{}}"#),
+        ("a", r#"{"id":3,"sub_refresh":{}}"#),
+        ("d", denied),
+        ("e", denied),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refresh = format!(r#"{{"id":3,"sub_refresh":{{"token":"{channel}"}}}}"#);
+        assert_eq!(send(&mut stage, &mut *session, &refresh), Ok(()));
+        assert_eq!(said(&mut stage), [want]);
+        assert_eq!(refreshes.get(), count + 1);
     }
     assert_eq!(outcome, Err(Disconnect::Slow));
     assert!(stage.take_out().len() < 1_100_000);

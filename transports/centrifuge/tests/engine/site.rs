@@ -15,7 +15,7 @@ use lmserver_runtime::event::{After, Details, payload};
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::access::{
     Access, ActAsk, ActGrant, Action, ClientSettings, ConnectAsk, ConnectGrant, Denial, Expiry,
-    Feature, SubscribeAsk, SubscribeGrant,
+    Feature, RefreshGrant, SubscribeAsk, SubscribeGrant,
 };
 use lmserver_runtime::plugin::query::{Publish, Query};
 use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
@@ -293,11 +293,18 @@ impl Access for Verdicts {
         )
     }
 
-    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<Expiry, Denial> {
-        if said(ask.token, "only").is_some_and(|channel| channel != ask.channel) {
-            return Err(Denial::Error(103));
+    fn refresh_subscription(&mut self, ask: &SubscribeAsk<'_>) -> Result<RefreshGrant, Denial> {
+        if let Some(denial) = refusal(ask.token) {
+            return Err(denial);
         }
-        refusal(ask.token).map_or_else(|| Ok(expiry(ask.token, ask.unix_time)), Err)
+        let channel = match ask.channel {
+            "" => said(ask.token, "only").unwrap_or_default(),
+            channel => channel,
+        };
+        Ok(RefreshGrant {
+            channel: channel.into(),
+            expiry: expiry(ask.token, ask.unix_time),
+        })
     }
 
     fn act(&mut self, ask: &ActAsk<'_>) -> Result<ActGrant, Denial> {
