@@ -162,10 +162,12 @@ impl Client {
             (Phase::Connected, Request::Send { .. }) => {
                 return self.disconnect(DisconnectCode::NotAvailable, cx);
             }
-            (Phase::Connected, Request::Pong | Request::Unknown) => return self.bad_request(cx),
+            (Phase::Connected, Request::Unknown) => return self.bad_request(cx),
             (Phase::Connected, _) => {}
             _ => return self.bad_request(cx),
         }
+            // One that answers no ping is let pass.
+            Flow::Taken | Flow::Refused if matches!(command.request, Request::Pong) => Ok(()),
         let rate = cx.access().settings().command_rate;
         match self.bucket.take(rate, cx.now) {
             Flow::Taken => self.obey(id, &command.request, cx),

@@ -140,7 +140,10 @@ impl Client {
                     frame::write_frame(cx.out(), Opcode::Pong, true, payload, None);
                 }
                 Ok(Some(Event::Pong(_))) => {
-                    self.heart.take_pong();
+                    // A client may send one that answers nothing (RFC 6455 §5.5.3).
+                    if self.pings_by_frames {
+                        self.heart.take_pong();
+                    }
                 }
                 Err(error) => {
                     self.phase = Phase::Over;

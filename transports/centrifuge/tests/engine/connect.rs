@@ -147,6 +147,9 @@ fn the_server_pings_and_wants_an_answer() {
     assert_eq!(world.wait(client, 9), close(3012, "no pong"));
 }
 
+/// FIN and pong, masked, empty.
+const PONG_FRAME: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+
 #[test]
 fn an_answer_to_no_ping_breaks_the_protocol() {
     let mut world = World::new();
@@ -155,7 +158,30 @@ fn an_answer_to_no_ping_breaks_the_protocol() {
     let client = world.connected("");
     assert_eq!(world.wait(client, 26), [text("{}")]);
     assert_eq!(world.ask(client, "{}"), []);
-    assert_eq!(world.ask(client, "{}"), close(3501, "bad request"));
+    assert_eq!(world.ask(client, "{}"), []);
+    let not_available = text(r#"{"id":2,"error":{"code":108,"message":"not available"}}"#);
+    assert_eq!(world.ask(client, r#"{"id":2,"rpc":{}}"#), [not_available]);
+    let many = ["{}"; 9].join("\n");
+    assert_eq!(
+        world.ask(client, &many),
+        close(3013, "too many requests"),
+        "but not a flood of them"
+    );
+}
+
+#[test]
+fn a_pong_frame_is_no_answer_to_a_ping_that_is_a_message() {
+    let mut world = World::new();
+    let client = world.connected("");
+    world.send_bytes(client, &PONG_FRAME);
+    for _ in 0..3 {
+        assert_eq!(world.wait(client, 26), [text("{}")]);
+        world.send_bytes(client, &PONG_FRAME);
+        assert_eq!(world.ask(client, "{}"), []);
+    }
+    assert_eq!(world.wait(client, 26), [text("{}")]);
+    world.send_bytes(client, &PONG_FRAME);
+    assert_eq!(world.wait(client, 9), close(3012, "no pong"));
 }
 
 #[test]
@@ -194,8 +220,7 @@ fn pings_may_be_off_unanswered_or_frames() {
         "{got:?}"
     );
     assert_eq!(world.wait(client, 26), [Got::Ping]);
-    // FIN and pong, masked, empty.
-    world.send_bytes(client, &[0x8a, 0x80, 0, 0, 0, 0]);
+    world.send_bytes(client, &PONG_FRAME);
     world.pass_seconds(9);
     assert_eq!(world.got(client), []);
     assert_eq!(world.wait(client, 26), [Got::Ping]);

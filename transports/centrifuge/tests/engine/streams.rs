@@ -81,7 +81,7 @@ fn server_sent_events_carry_a_session() {
         assert_eq!(world.wait(client, 26), [text("data: {}\n\n")]);
         emulate(&mut world, &session, "{}");
         assert_eq!(world.get(client), []);
-        emulate(&mut world, &session, "{}");
+        emulate(&mut world, &session, r#"{"id":4,"ping":{}}"#);
         assert_eq!(
             world.get(client),
             [
