@@ -23,6 +23,8 @@ pub(crate) enum Effect {
     },
     /// Take a cursor away.
     Unsubscribe { conn: ConnId, channel: Box<str> },
+    /// Ask the session about the next event of a cursor.
+    Gate { conn: ConnId, channel: Box<str> },
     /// Answer a question; answered by `Session::answered`.
     Ask {
         conn: ConnId,
@@ -60,6 +62,7 @@ impl Effect {
         match self {
             Self::Subscribe { conn, .. }
             | Self::Unsubscribe { conn, .. }
+            | Self::Gate { conn, .. }
             | Self::Register { conn, .. }
             | Self::Join { conn, .. }
             | Self::Leave { conn, .. }

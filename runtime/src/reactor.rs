@@ -318,6 +318,11 @@ impl<S: Sys> Reactor<S> {
                             self.unsubscribe_from(conn, channel);
                         }
                     }
+                    Effect::Gate { conn, channel } => {
+                        if let Ok(channel) = self.channels.find(&channel) {
+                            self.close_gate(conn, channel);
+                        }
+                    }
                     Effect::Ask { conn, query, tag } => self.answer_session(conn, query, tag),
                     Effect::Register { conn, identity } => self.register(conn, identity),
                     Effect::Join {

@@ -77,6 +77,11 @@ pub enum Wish {
     },
     /// [`SessionCx::ask`]: what is asked is in [`Stage::take_questions`].
     Ask {
+    /// [`SessionCx::gate`].
+    Gate {
+        /// The channel's name.
+        channel: Box<str>,
+    },
         /// The question's tag.
         tag: u64,
     },
@@ -214,6 +219,7 @@ impl Wish {
                 questions.push(query);
                 Self::Ask { tag }
             }
+            Effect::Gate { channel, .. } => Self::Gate { channel },
             Effect::Register { identity, .. } => Self::Register(identity),
             Effect::Join {
                 channel,

@@ -307,6 +307,15 @@ impl SessionCx<'_> {
 
     /// Asks the engine; the answer is a call of [`Session::answered`] with this tag.
     pub fn ask(&mut self, query: Query, tag: u64) {
+    /// Closes the gate of a subscription that was asked for with one: [`Session::gate`] is asked
+    /// about the first event that is not begun. It is fine if it is closed already.
+    pub fn gate(&mut self, channel: &str) {
+        self.agenda.push(Effect::Gate {
+            conn: self.conn,
+            channel: channel.into(),
+        });
+    }
+
         self.agenda.push(Effect::Ask {
             conn: self.conn,
             query,

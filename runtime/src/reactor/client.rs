@@ -265,6 +265,17 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Closes the gate of a subscription. What is begun is written first.
+    pub(super) fn close_gate(&mut self, id: ConnId, channel: ChannelId) {
+        self.demote(id);
+        let conn = self.conns.get_mut(id);
+        if let Some(cursor) = conn.and_then(|conn| conn.cursors.find_mut(channel))
+            && cursor.gate == GateState::Open
+        {
+            cursor.gate = GateState::Ask;
+        }
+    }
+
     pub(super) fn release(&mut self, cursor: &Cursor) {
         let moved = self.channels.unsubscribe(cursor, self.now);
         let Some((conn, former)) = moved else { return };

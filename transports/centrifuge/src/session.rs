@@ -218,7 +218,8 @@ impl Session for Client {
             return Ok(());
         }
         self.check_queue(cx)?;
-        self.tell(channel, notice, cx)
+        self.tell(channel, notice, cx);
+        Ok(())
     }
 
     fn ended(&mut self, _channel: &str, _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {

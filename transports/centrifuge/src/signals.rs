@@ -4,7 +4,7 @@ use lmserver_proto::centrifuge::{
     Channel, Disconnect as Farewell, DisconnectCode, Protocol, Publication, PushEvent, Unsubscribe,
 };
 use lmserver_runtime::event::Details;
-use lmserver_runtime::plugin::access::Expiry;
+use lmserver_runtime::plugin::access::{Expiry, SubscribeGrant};
 use lmserver_runtime::plugin::transport::{Disconnect, Notice, SessionCx, Signal};
 
 use crate::encoding::{client_info, data as data_of};
@@ -25,13 +25,7 @@ impl Client {
                 grant,
                 since,
             } => {
-                if self.subscriptions.find(channel).is_none() {
-                    let wanted = Wanted {
-                        recover: since.clone(),
-                        ..Wanted::default()
-                    };
-                    self.place(channel, (**grant).clone(), wanted, Purpose::Push, cx);
-                }
+                self.subscribe_by_server(channel, grant, since.clone(), cx);
                 Ok(())
             }
             Signal::Unsubscribe {
@@ -63,6 +57,22 @@ impl Client {
                 Ok(())
             }
             Signal::Commands { bytes, is_binary } => self.emulate(bytes, *is_binary, cx),
+        }
+    }
+
+    fn subscribe_by_server(
+        &mut self,
+        channel: &str,
+        grant: &SubscribeGrant,
+        recover: Option<(u64, Box<str>)>,
+        cx: &mut SessionCx<'_>,
+    ) {
+        if self.subscriptions.find(channel).is_none() {
+            let wanted = Wanted {
+                recover,
+                ..Wanted::default()
+            };
+            self.place(channel, grant.clone(), wanted, Purpose::Push, cx);
         }
     }
 
@@ -101,24 +111,18 @@ impl Client {
     }
 
     /// Tells the client what happened in a channel.
-    pub(crate) fn tell(
-        &mut self,
-        channel: &str,
-        notice: &Notice,
-        cx: &mut SessionCx<'_>,
-    ) -> Result<(), Disconnect> {
+    pub(crate) fn tell(&mut self, channel: &str, notice: &Notice, cx: &mut SessionCx<'_>) {
         if self.subscriptions.find(channel).is_none() {
-            return Ok(());
+            return;
         }
         let name = Channel::Name(channel);
         match notice {
             Notice::Joined(info) => self.push_about(name, PushEvent::Join(client_info(info)), cx),
             Notice::Left(info) => self.push_about(name, PushEvent::Leave(client_info(info)), cx),
             Notice::Fleeting { data, details } => {
-                return self.publish_fleeting(channel, data, details.as_deref(), cx);
+                self.publish_fleeting(channel, data, details.as_deref(), cx);
             }
         }
-        Ok(())
     }
 
     fn publish_fleeting(
@@ -127,16 +131,22 @@ impl Client {
         data: &[u8],
         details: Option<&Details>,
         cx: &mut SessionCx<'_>,
-    ) -> Result<(), Disconnect> {
-        let Some(subscription) = self.subscriptions.find(channel) else {
-            return Ok(());
+    ) {
+        let Some(subscription) = self.subscriptions.find_mut(channel) else {
+            return;
         };
         let tags = details.map_or(&[][..], |details| &details.tags);
         let filter = subscription.filter();
         if filter.is_some_and(|filter| !filter.matches(tags)) {
-            return Ok(());
+            return;
         }
         let is_delta = subscription.flags.is_delta;
+        if is_delta {
+            // The client takes it for what the next difference is from, which the log does not: so
+            // the next publication is told whole.
+            subscription.flags.has_base = false;
+            cx.gate(channel);
+        }
         let payload = data_of(data, details, self.carrier.protocol());
         let publisher = details.and_then(|details| details.publisher.as_ref());
         let publication = Publication {
@@ -148,10 +158,5 @@ impl Client {
         };
         let event = PushEvent::Publication(&publication);
         self.push_about(Channel::Name(channel), event, cx);
-        if is_delta {
-            // The client takes it for what the next difference is from, which the log does not.
-            return self.lose_position(channel, cx);
-        }
-        Ok(())
     }
 }

@@ -302,14 +302,27 @@ fn differences_follow_what_the_client_has() {
         let pushes = world.texts(whole).concat();
         assert!(pushes.contains(&document(counter)));
     }
-    // What has no place in the log is none to build upon.
-    world.publish("delta:t", "&fleeting", &document(9));
-    let texts = world.texts(back);
-    assert!(texts[0].contains(r#""data":"{\"counter\":9"#), "{texts:?}");
-    assert!(
-        texts[1].contains(r#""unsubscribe":{"code":2500,"#),
-        "{texts:?}"
-    );
+    // What has no place in the log is none to build upon: the next comes whole.
+    for (counter, more, is_delta) in [
+        (6, "&fleeting", false),
+        (7, "&delta&fleeting", false),
+        (8, "&delta", false),
+        (9, "&delta", true),
+        (10, "&fleeting", false),
+        (11, "&delta", false),
+        (12, "&delta", true),
+    ] {
+        world.publish("delta:t", more, &document(counter));
+        for (client, base) in [(back, &mut base), (fresh, &mut fresh_base)] {
+            let pushes = world.texts(client).concat();
+            let [publication] = &publications(&pushes)[..] else {
+                panic!("{pushes}")
+            };
+            assert_eq!(publication.contains(r#""delta":true"#), is_delta, "{more}");
+            undo(base, publication);
+            assert_eq!(*base, document(counter));
+        }
+    }
 }
 
 #[test]
