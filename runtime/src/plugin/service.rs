@@ -120,6 +120,7 @@ impl ServiceCx<'_> {
             unix_time: self.unix_time,
             limits: parts.limits,
             unsent: !parts.out.is_empty(),
+            blocked: false,
             answering: parts.answering,
             conn: parts.conn,
             out: &mut *parts.out,

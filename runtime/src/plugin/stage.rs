@@ -37,6 +37,8 @@ pub struct Stage {
     pub unix_time: Duration,
     /// Is something of the connection unsent?
     pub unsent: bool,
+    /// Does its socket take nothing?
+    pub blocked: bool,
     /// The request that opens the session.
     pub answering: Answering,
     limits: Limits,
@@ -75,13 +77,13 @@ pub enum Wish {
         /// The channel's name.
         channel: Box<str>,
     },
-    /// [`SessionCx::ask`]: what is asked is in [`Stage::take_questions`].
-    Ask {
     /// [`SessionCx::gate`].
     Gate {
         /// The channel's name.
         channel: Box<str>,
     },
+    /// [`SessionCx::ask`]: what is asked is in [`Stage::take_questions`].
+    Ask {
         /// The question's tag.
         tag: u64,
     },
@@ -119,6 +121,7 @@ impl Default for Stage {
             now: Moment(0),
             unix_time: Duration::ZERO,
             unsent: false,
+            blocked: false,
             answering: Answering::default(),
             limits: Limits::default(),
             out: Vec::new(),
@@ -139,6 +142,7 @@ impl Stage {
             unix_time: self.unix_time,
             limits: &self.limits,
             unsent: self.unsent,
+            blocked: self.blocked,
             answering: self.answering,
             conn: NOBODY,
             out: &mut self.out,
@@ -215,11 +219,11 @@ impl Wish {
                 gated: wish.gated,
             },
             Effect::Unsubscribe { channel, .. } => Self::Unsubscribe { channel },
+            Effect::Gate { channel, .. } => Self::Gate { channel },
             Effect::Ask { query, tag, .. } => {
                 questions.push(query);
                 Self::Ask { tag }
             }
-            Effect::Gate { channel, .. } => Self::Gate { channel },
             Effect::Register { identity, .. } => Self::Register(identity),
             Effect::Join {
                 channel,

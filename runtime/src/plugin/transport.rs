@@ -264,6 +264,8 @@ pub struct SessionCx<'a> {
     /// Is something of this connection unsent (its own bytes, or events)? A heartbeat is only
     /// said where nothing is.
     pub unsent: bool,
+    /// Has the socket refused to take more, and taken nothing since?
+    pub blocked: bool,
     /// What HTTP must know to answer the request that opens a session. Of meaning in
     /// [`Transport::open`] only; a session that answers by a stream of HTTP keeps it.
     pub answering: Answering,
@@ -305,8 +307,6 @@ impl SessionCx<'_> {
         });
     }
 
-    /// Asks the engine; the answer is a call of [`Session::answered`] with this tag.
-    pub fn ask(&mut self, query: Query, tag: u64) {
     /// Closes the gate of a subscription that was asked for with one: [`Session::gate`] is asked
     /// about the first event that is not begun. It is fine if it is closed already.
     pub fn gate(&mut self, channel: &str) {
@@ -316,6 +316,8 @@ impl SessionCx<'_> {
         });
     }
 
+    /// Asks the engine; the answer is a call of [`Session::answered`] with this tag.
+    pub fn ask(&mut self, query: Query, tag: u64) {
         self.agenda.push(Effect::Ask {
             conn: self.conn,
             query,

@@ -334,6 +334,7 @@ impl<S: Sys> Reactor<S> {
         } = self;
         let conn = conns.get_mut(id)?;
         let unsent = has_unsent(conn, channels);
+        let blocked = conn.blocked_since.is_some();
         let Role::Session(session) = &mut conn.role else {
             return None;
         };
@@ -343,6 +344,7 @@ impl<S: Sys> Reactor<S> {
             unix_time,
             limits,
             unsent,
+            blocked,
             answering: Answering::default(),
             conn: id,
             out: conn.outbox.bytes(),

@@ -11,7 +11,7 @@ use lmserver_proto::centrifuge::{
 };
 use lmserver_runtime::channel::History;
 use lmserver_runtime::directory::Members;
-use lmserver_runtime::event::{Details, payload};
+use lmserver_runtime::event::{self, Details, payload};
 use lmserver_runtime::limits::Retention;
 use lmserver_runtime::plugin::access::{
     ActAsk, ActGrant, Action, Denial, RefreshGrant, SubscribeAsk,
@@ -21,6 +21,7 @@ use lmserver_runtime::plugin::transport::{Disconnect, Entry, SessionCx};
 
 use crate::connect::VERSION;
 use crate::encoding::{client_info, publication};
+use crate::queue;
 use crate::session::Client;
 
 /// A tag is a command's id, and one of these behind it.
@@ -30,8 +31,8 @@ const PRESENCE: u64 = 1 << IDS;
 const PRESENCE_STATS: u64 = 2 << IDS;
 const HISTORY: u64 = 3 << IDS;
 
-/// Bytes of publications in one answer of the history, but for the last of them.
-const HISTORY_BYTES: usize = 1024 * 1024;
+/// What a publication or a member takes in an answer beside what it brings, roughly.
+const ITEM_BYTES: usize = 64;
 
 impl Client {
     /// Asks whether the client may do something; else it is refused, and the reason is said.
@@ -164,6 +165,12 @@ impl Client {
     }
 
     fn reply_members(&mut self, id: u32, members: &Members, cx: &mut SessionCx<'_>) {
+        let size = |info: &event::ClientInfo| ITEM_BYTES + info.client.len() + info.heap_bytes();
+        let bytes: usize = members.listed().map(size).sum();
+        if bytes > queue::room(cx) {
+            let is_too_large = bytes > queue::ANSWERS_BYTES;
+            return self.error(id, refusal(is_too_large), cx);
+        }
         let clients: Vec<(&str, ClientInfo<'_>)> = members
             .listed()
             .map(|info| (&*info.client, client_info(info)))
@@ -185,15 +192,20 @@ impl Client {
     fn reply_history(&mut self, id: u32, history: &History<'_>, cx: &mut SessionCx<'_>) {
         let protocol = self.carrier.protocol();
         // What does not fit the client asks for again, behind the last that it got.
-        let mut room = HISTORY_BYTES;
-        let entries: Vec<Entry<'_>> = history
-            .entries()
-            .take_while(|entry| {
-                let fits = room > 0;
-                room = room.saturating_sub(entry.json.len());
-                fits
-            })
-            .collect();
+        let (mut room, is_short) = (queue::room(cx), queue::is_short(cx));
+        let mut entries: Vec<Entry<'_>> = Vec::new();
+        for entry in history.entries() {
+            let size = size_of_entry(&entry);
+            let fits = size <= room || (is_short && entries.is_empty());
+            if !fits && entries.is_empty() {
+                return self.error(id, ErrorCode::TooManyRequests, cx);
+            }
+            if !fits {
+                break;
+            }
+            room = room.saturating_sub(size);
+            entries.push(entry);
+        }
         let publications: Vec<Publication<'_>> = entries
             .iter()
             .map(|entry| publication(entry, protocol, false))
@@ -247,7 +259,7 @@ impl Client {
             // Some clients leave the token to say it.
             self.subscriptions.iter().any(|it| it.flags.by_token)
         } else {
-            match self.subscriptions.find(&request.channel) {
+            match self.subscriptions.find(channel) {
                 None => {
                     self.error(id, ErrorCode::PermissionDenied, cx);
                     return Ok(());
@@ -262,6 +274,7 @@ impl Client {
             Ok(grant) => self.prolong(id, &grant, cx),
             Err(denial) => return self.deny(id, denial, cx),
         }
+        Ok(())
     }
 
     fn ask_refresh(
@@ -291,5 +304,25 @@ impl Client {
         subscription.set_ends(ends);
         self.reckon_expiry();
         self.reply(id, ReplyResult::SubRefresh { ttl }, cx);
+    }
+}
+
+/// What an entry takes in an answer, roughly.
+fn size_of_entry(entry: &Entry<'_>) -> usize {
+    let details = entry.details.map_or(0, |details| {
+        let publisher = details.publisher.as_ref().map_or(0, |it| it.heap_bytes());
+        let tags = details.tags.iter();
+        let tags: usize = tags.map(|(key, value)| key.len() + value.len()).sum();
+        publisher + tags
+    });
+    ITEM_BYTES + entry.json.len() + details
+}
+
+/// Why an answer is not given: it never fits, or not behind what waits already.
+fn refusal(is_too_large: bool) -> ErrorCode {
+    if is_too_large {
+        ErrorCode::LimitExceeded
+    } else {
+        ErrorCode::TooManyRequests
     }
 }

@@ -12,11 +12,8 @@ use crate::connect::Connecting;
 use crate::session::{Client, Phase};
 use crate::timers::Flow;
 
-/// Bytes of messages that may wait for a placement.
-const PARKED: usize = 256 * 1024;
-
-/// Bytes of replies and notices that may wait for a client before it is told anything more.
-const QUEUE_BYTES: usize = 1024 * 1024;
+/// Bytes of messages that may wait for a placement, beside one message of the largest size.
+const PARKED: usize = 192 * 1024;
 
 /// What a session has while placements are waited for.
 #[derive(Debug, Default)]
@@ -114,9 +111,10 @@ impl Client {
         left: usize,
         cx: &mut SessionCx<'_>,
     ) -> Result<(), Disconnect> {
+        let most = cx.access().settings().message_bytes.saturating_add(PARKED);
         let busy = self.busy.get_or_insert_default();
         busy.bytes += bytes.len();
-        if busy.bytes > PARKED {
+        if busy.bytes > most {
             return self.disconnect(DisconnectCode::TooManyRequests, cx);
         }
         busy.parked.push_back(Parked { bytes, at, left });
@@ -166,10 +164,10 @@ impl Client {
             (Phase::Connected, _) => {}
             _ => return self.bad_request(cx),
         }
-            // One that answers no ping is let pass.
-            Flow::Taken | Flow::Refused if matches!(command.request, Request::Pong) => Ok(()),
         let rate = cx.access().settings().command_rate;
         match self.bucket.take(rate, cx.now) {
+            // One that answers no ping is let pass.
+            Flow::Taken | Flow::Refused if matches!(command.request, Request::Pong) => Ok(()),
             Flow::Taken => self.obey(id, &command.request, cx),
             Flow::Refused => {
                 self.error(id, ErrorCode::TooManyRequests, cx);
@@ -177,14 +175,6 @@ impl Client {
             }
             Flow::Flood => self.disconnect(DisconnectCode::TooManyRequests, cx),
         }
-    }
-
-    /// Ends a connection that takes too little of what it is told.
-    pub(crate) fn check_queue(&self, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
-        if self.phase == Phase::Connected && cx.out().len() > QUEUE_BYTES {
-            return Err(Disconnect::Slow);
-        }
-        Ok(())
     }
 
     /// Carries out a command of a connected client.

@@ -52,6 +52,7 @@ mod encoding;
 mod expiry;
 mod mounts;
 mod placement;
+mod queue;
 mod session;
 mod signals;
 mod stream;

@@ -13,6 +13,7 @@ use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Membership, S
 
 use crate::connect::ServerSide;
 use crate::encoding::{Pushes, publication};
+use crate::queue;
 use crate::session::Client;
 use crate::subscription::{Purpose, Wish};
 
@@ -73,6 +74,19 @@ impl Missed {
 }
 
 impl Facts {
+    /// The client wants what came behind an offset. With an epoch it wants the newest alone.
+    fn recover_from(&mut self, offset: u64, epoch: Option<&str>, backlog: &mut Backlog<'_>) {
+        self.was_recovering = true;
+        let known = self
+            .position
+            .map(|position| Position { offset, ..position });
+        if let Some(epoch) = epoch {
+            recover_newest(self, known, epoch, backlog);
+        } else if self.recovered {
+            self.position = known;
+        }
+    }
+
     /// What the client is told.
     pub(crate) fn result<'a>(&'a self, publications: &'a [Publication<'a>]) -> SubscribeResult<'a> {
         let position = self.position.as_ref();
@@ -170,16 +184,8 @@ impl Client {
             ..Facts::default()
         };
         if let Some(offset) = wish.recover {
-            facts.was_recovering = true;
             facts.recovered = !is_reset && is_kept;
-            let known = facts
-                .position
-                .map(|position| Position { offset, ..position });
-            if let Some(epoch) = wish.cache_epoch {
-                recover_newest(&mut facts, known, &epoch, backlog);
-            } else if facts.recovered {
-                facts.position = known;
-            }
+            facts.recover_from(offset, wish.cache_epoch.as_deref(), backlog);
             if !facts.recovered && wish.refuses_unrecoverable {
                 return Err(ErrorCode::UnrecoverablePosition);
             }
@@ -261,7 +267,8 @@ impl Client {
         let mut reply = Vec::new();
         let mut writer = SubscribeResultWriter::begin(protocol, id, &result, &mut reply);
         if facts.recovered {
-            self.take_missed(channel, backlog, ANSWER_BYTES, |entry| {
+            let room = ANSWER_BYTES.min(queue::room(cx));
+            self.take_missed(channel, backlog, room, |entry| {
                 let before = writer.len();
                 writer.publication(&publication(entry, protocol, quoted));
                 writer.len() - before

@@ -430,8 +430,6 @@ fn a_token_that_names_its_channel_itself_is_looked_at_once() {
         assert_eq!(said(&mut stage), [want]);
         assert_eq!(refreshes.get(), count + 1);
     }
-    assert_eq!(outcome, Err(Disconnect::Slow));
-    assert!(stage.take_out().len() < 1_100_000);
 }
 
 /// A line that may be a command.

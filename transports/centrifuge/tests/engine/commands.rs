@@ -197,3 +197,98 @@ fn history_is_read_in_both_directions() {
         assert_eq!(got, [Got::Text(want)], "{request}");
     }
 }
+
+const TOO_MANY: &str = r#""error":{"code":111,"message":"too many requests","temporary":true}}"#;
+
+#[test]
+fn what_does_not_fit_behind_other_answers_is_asked_for_again() {
+    let mut world = World::new();
+    let client = world.connected("");
+    let data = format!("\"{}\"", "x".repeat(30_000));
+    for _ in 0..10 {
+        world.publish("h", "", &data);
+    }
+    let ask = |id: u32, since: usize| {
+        format!(
+            r#"{{"id":{id},"history":{{"channel":"h","limit":-1,"since":{{"offset":{since}}}}}}}"#
+        )
+    };
+    world.send(
+        client,
+        &[ask(2, 0), ask(3, 0), ask(4, 0), ask(5, 10)].join("\n"),
+    );
+    let texts = world.texts(client);
+    let count = |reply: &str| reply.matches(r#""data""#).count();
+    assert_eq!(texts.len(), 4);
+    assert_eq!(count(&texts[0]), 6);
+    assert_eq!(texts[1], format!(r#"{{"id":3,{TOO_MANY}"#));
+    assert_eq!(texts[2], format!(r#"{{"id":4,{TOO_MANY}"#));
+    assert!(texts[3].starts_with(r#"{"id":5,"history":{"publications":[],"#));
+    world.send(client, &ask(6, 6));
+    assert_eq!(count(&world.texts(client)[0]), 4);
+    // What fits in no answer comes alone.
+    world.publish("large", "", &format!("\"{}\"", "x".repeat(300_000)));
+    world.publish("large", "", "1");
+    let ask = r#"{"id":7,"history":{"channel":"large","limit":-1}}"#;
+    world.send(client, &[ask, ask].join("\n"));
+    let texts = world.texts(client);
+    assert_eq!((count(&texts[0]), texts[0].len() > 300_000), (1, true));
+    assert_eq!(texts[1], format!(r#"{{"id":7,{TOO_MANY}"#));
+}
+
+#[test]
+fn subscriptions_that_recover_much_at_once_fill_no_memory() {
+    let mut world = World::new();
+    let client = world.connected("");
+    let data = format!("\"{}\"", "x".repeat(15_000));
+    let commands: Vec<String> = (0..40)
+        .map(|channel| {
+            world.publish(&channel.to_string(), "", &data);
+            let id = channel + 2;
+            format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}","recover":true}}}}"#)
+        })
+        .collect();
+    world.send(client, &commands.join("\n"));
+    let texts = world.texts(client);
+    let replies = texts
+        .iter()
+        .filter(|text| text.contains(r#""recovered":true"#));
+    let with_data = replies.clone().filter(|text| text.contains(r#""data""#));
+    assert_eq!((replies.count(), with_data.count()), (40, 12));
+    let all = texts.concat();
+    assert_eq!(all.matches(r#""data""#).count(), 40, "the rest is pushed");
+}
+
+#[test]
+fn so_many_members_are_listed_as_fit() {
+    let mut world = World::new();
+    let user = "u".repeat(30_000);
+    let subscribe = r#"{"id":2,"subscribe":{"channel":"members:a"}}"#;
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let client = world.connected(&format!("user:{user}"));
+            world.ask(client, subscribe);
+            client
+        })
+        .collect();
+    let client = world.connected("");
+    let ask = |id: u32| format!(r#"{{"id":{id},"presence":{{"channel":"members:a"}}}}"#);
+    world.send(client, &[ask(2), ask(3)].join("\n"));
+    let texts = world.texts(client);
+    assert_eq!(texts[0].matches(&user).count(), 4);
+    assert_eq!(texts[1], format!(r#"{{"id":3,{TOO_MANY}"#));
+    for _ in 0..3 {
+        let client = world.connected(&format!("user:{user}"));
+        world.ask(client, subscribe);
+    }
+    let got = world.ask(client, &ask(4));
+    assert_eq!(got, error(4, 106, "limit exceeded"));
+    let stats = r#"{"id":5,"presence_stats":{"channel":"members:a"}}"#;
+    let want = r#"{"id":5,"presence_stats":{"num_clients":7,"num_users":1}}"#;
+    assert_eq!(world.ask(client, stats), [text(want)]);
+    assert!(
+        clients
+            .iter()
+            .all(|it| !world.get(*it).contains(&Got::Gone))
+    );
+}
