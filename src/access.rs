@@ -36,8 +36,8 @@ mod verdict;
 pub(crate) use act::is_acceptable;
 pub(crate) use grant::Extras;
 pub use namespace::{
-    Access, ChannelOptions, DataFormat, History, Namespaces, RecoveryMode, Switch,
-    UnknownNamespace, allowed_users,
+    Access, ChannelOptions, DataFormat, History, Namespaces, RecoveryMode, UnknownNamespace,
+    allowed_users,
 };
 pub use verdict::code;
 

@@ -2,7 +2,7 @@
 
 use lmserver_runtime::plugin::access::{Expiry, Feature, SubscribeGrant};
 
-use super::namespace::{RecoveryMode, Switch};
+use super::namespace::RecoveryMode;
 use super::{Ruled, retention};
 use crate::json;
 use crate::token::{Overrides, SubscriptionClaims};
@@ -55,7 +55,7 @@ pub(super) fn grant(channel: Ruled<'_>, extras: Extras) -> SubscribeGrant {
         force_positioning,
     } = extras.overrides;
     let has_history = is_chat || options.history.is_some();
-    let in_history = |feature: Switch, forced: Option<bool>| {
+    let in_history = |feature: Feature, forced: Option<bool>| {
         if has_history {
             overridden(feature, forced)
         } else {
@@ -88,10 +88,10 @@ pub(super) fn grant(channel: Ruled<'_>, extras: Extras) -> SubscribeGrant {
 
 /// The channel's own choice, unless a token forces it. What a token does not force the client may
 /// still ask for where the channel allows it.
-fn overridden(own: Switch, forced: Option<bool>) -> Feature {
+fn overridden(own: Feature, forced: Option<bool>) -> Feature {
     match (own, forced) {
-        (_, Some(true)) | (Switch::Forced, None) => Feature::Forced,
-        (Switch::Forced | Switch::Off, Some(false)) | (Switch::Off, None) => Feature::Off,
-        (Switch::Allowed, _) => Feature::Allowed,
+        (_, Some(true)) | (Feature::Forced, None) => Feature::Forced,
+        (Feature::Forced | Feature::Off, Some(false)) | (Feature::Off, None) => Feature::Off,
+        (Feature::Allowed, _) => Feature::Allowed,
     }
 }

@@ -18,6 +18,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lmserver_runtime::plugin::access::Feature;
+
 /// The options of all namespaces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Namespaces {
@@ -40,11 +42,11 @@ pub struct ChannelOptions {
     /// publications have no offset. A chat keeps its whole answer, whatever stands here.
     pub history: Option<History>,
     /// `force_recovery` or `allow_recovery`: whether a subscriber gets what it missed.
-    pub recovery: Switch,
+    pub recovery: Feature,
     /// `force_recovery_mode`: what it gets then.
     pub recovery_mode: RecoveryMode,
     /// `force_positioning` or `allow_positioning`: whether a subscriber is told positions.
-    pub positioning: Switch,
+    pub positioning: Feature,
     /// `presence`: whether it is known who is there.
     pub presence: bool,
     /// `join_leave`: whether there are notices of who comes and goes.
@@ -82,18 +84,6 @@ pub struct History {
     pub ttl: Duration,
     /// How long the channel's epoch and offset outlive that.
     pub meta_ttl: Duration,
-}
-
-/// Whether something is on for a subscriber.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Switch {
-    /// It is off, whatever is asked.
-    #[default]
-    Off,
-    /// It is on for who asks.
-    Allowed,
-    /// It is on for all.
-    Forced,
 }
 
 /// What a subscriber gets that comes back.
@@ -175,8 +165,8 @@ impl ChannelOptions {
     #[must_use]
     pub fn chat() -> Self {
         Self {
-            recovery: Switch::Forced,
-            positioning: Switch::Forced,
+            recovery: Feature::Forced,
+            positioning: Feature::Forced,
             subscribe: Access::ALL,
             read_history: Access::SUBSCRIBERS,
             ..Self::default()
@@ -212,18 +202,6 @@ impl Access {
     #[must_use]
     pub fn permits(self, user: &str, is_subscribed: bool) -> bool {
         (self.client || self.subscriber && is_subscribed) && (self.anonymous || !user.is_empty())
-    }
-}
-
-impl Switch {
-    /// Whether it is on for a subscriber that asks for it or does not.
-    #[must_use]
-    pub fn is_on(self, asked: bool) -> bool {
-        match self {
-            Self::Off => false,
-            Self::Allowed => asked,
-            Self::Forced => true,
-        }
     }
 }
 
@@ -351,17 +329,6 @@ mod tests {
         ] {
             let permits = access(letters).permits(user, is_subscribed);
             assert_eq!(permits, want, "{letters:?} {user:?} {is_subscribed}");
-        }
-    }
-
-    #[test]
-    fn a_switch_is_off_on_or_the_subscribers_choice() {
-        for (switch, unasked, asked) in [
-            (Switch::Off, false, false),
-            (Switch::Allowed, false, true),
-            (Switch::Forced, true, true),
-        ] {
-            assert_eq!((switch.is_on(false), switch.is_on(true)), (unasked, asked));
         }
     }
 

@@ -51,8 +51,8 @@ fn policy(words: &str) -> Policy {
             "full",
             ChannelOptions {
                 history: Some(HISTORY),
-                recovery: Switch::Allowed,
-                positioning: Switch::Forced,
+                recovery: Feature::Allowed,
+                positioning: Feature::Forced,
                 presence: true,
                 join_leave: true,
                 ask_presence: members,

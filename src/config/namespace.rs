@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use lmserver_runtime::limits::ChannelLimits;
+use lmserver_runtime::plugin::access::Feature;
 
 use super::keys::Keys;
 use super::report::Report;
 use super::section::Section;
 use super::value::Wrong;
 use crate::access::namespace::{CHAT, is_namespace_name};
-use crate::access::{
-    Access, ChannelOptions, DataFormat, History, Namespaces, RecoveryMode, Switch,
-};
+use crate::access::{Access, ChannelOptions, DataFormat, History, Namespaces, RecoveryMode};
 
 mod doubts;
 
@@ -127,11 +126,11 @@ fn history(section: &mut Section<'_>) -> Option<History> {
     })
 }
 
-fn switch(section: &mut Section<'_>, force: &str, allow: &str) -> Switch {
+fn switch(section: &mut Section<'_>, force: &str, allow: &str) -> Feature {
     match (is_on(section, force), is_on(section, allow)) {
-        (true, _) => Switch::Forced,
-        (false, true) => Switch::Allowed,
-        (false, false) => Switch::Off,
+        (true, _) => Feature::Forced,
+        (false, true) => Feature::Allowed,
+        (false, false) => Feature::Off,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lmserver::Plugins;
-use lmserver::access::{Access, ChannelOptions, DataFormat, History, RecoveryMode, Switch};
+use lmserver::access::{Access, ChannelOptions, DataFormat, History, RecoveryMode};
 use lmserver::config::{Client, Config, Environment, Flags, Inputs};
+use lmserver::runtime::plugin::access::Feature;
 use lmserver::token::{SecretKey, Verifier, sign};
 
 /// What a file comes to, beside a provider.
@@ -170,9 +171,9 @@ fn each_option_of_a_namespace_has_its_place() {
             ttl: seconds(6),
             meta_ttl: seconds(7),
         }),
-        recovery: Switch::Forced,
+        recovery: Feature::Forced,
         recovery_mode: RecoveryMode::Cache,
-        positioning: Switch::Allowed,
+        positioning: Feature::Allowed,
         presence: true,
         join_leave: true,
         force_push_join_leave: true,
@@ -240,8 +241,8 @@ fn open_channels_have_the_options_that_open_channels_had_before() {
     assert_eq!(namespaces.resolve("anything"), Ok(open));
     let history = open.history.unwrap();
     assert_eq!((history.size, history.ttl), (7, seconds(8)));
-    assert_eq!(open.recovery, Switch::Forced);
-    assert_eq!(open.positioning, Switch::Forced);
+    assert_eq!(open.recovery, Feature::Forced);
+    assert_eq!(open.positioning, Feature::Forced);
     assert!(open.subscribe.permits("", false));
     assert!(!open.publish.permits("42", true));
     let news = namespaces.resolve("news:a").unwrap();

@@ -1,6 +1,8 @@
 //! What can be written and does nothing, because something else is missing.
 
-use crate::access::{Access, ChannelOptions, Switch};
+use lmserver_runtime::plugin::access::Feature;
+
+use crate::access::{Access, ChannelOptions};
 use crate::config::section::Section;
 
 /// Warns of options without those that they need. Mistakes come first: what is missing may only
@@ -27,19 +29,19 @@ type Doubt = (bool, &'static [&'static str], &'static str, &'static str);
 fn of_history(section: &Section<'_>, options: &ChannelOptions, has_history: bool) -> [Doubt; 4] {
     [
         (
-            !has_history && options.recovery != Switch::Off,
+            !has_history && options.recovery != Feature::Off,
             &["force_recovery", "allow_recovery"][..],
             "without a history there is nothing to recover",
             ADD_HISTORY,
         ),
         (
-            !has_history && options.positioning != Switch::Off,
+            !has_history && options.positioning != Feature::Off,
             &["force_positioning", "allow_positioning"],
             "without a history there are no positions",
             ADD_HISTORY,
         ),
         (
-            options.recovery == Switch::Off && section.has("force_recovery_mode"),
+            options.recovery == Feature::Off && section.has("force_recovery_mode"),
             &["force_recovery_mode"],
             "nothing is recovered in any mode",
             "add force_recovery = true, or allow_recovery = true",
