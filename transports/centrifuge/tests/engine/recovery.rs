@@ -326,6 +326,42 @@ fn differences_follow_what_the_client_has() {
 }
 
 #[test]
+fn differences_come_out_right_for_who_is_behind_when_something_fleeting_comes() {
+    let large = |counter: usize| format!(r#"{{"counter":{counter},"x":"{}"}}"#, "x".repeat(9000));
+    let mut world = World::new();
+    let client = world.connected("");
+    world.ask(
+        client,
+        r#"{"subscribe":{"channel":"delta:t","delta":"fossil"},"id":2}"#,
+    );
+    world.stall(client, true);
+    for counter in 0..60 {
+        let more = match counter % 10 {
+            0..=6 => "",
+            8 => "&fleeting",
+            _ => "&delta",
+        };
+        world.publish("delta:t", more, &large(counter));
+    }
+    world.stall(client, false);
+    let mut base = String::new();
+    let (mut seen, mut deltas) = (Vec::new(), 0);
+    for text in world.texts(client) {
+        for publication in publications(&text) {
+            deltas += usize::from(publication.contains(r#""delta":true"#));
+            undo(&mut base, &publication);
+            let value: serde_json::Value = serde_json::from_str(&base).unwrap();
+            let counter = usize::try_from(value["counter"].as_u64().unwrap()).unwrap();
+            assert_eq!(base, large(counter));
+            seen.push(counter);
+        }
+    }
+    assert!(deltas > 0, "{seen:?}");
+    seen.sort_unstable();
+    assert_eq!(seen, (0..60).collect::<Vec<_>>());
+}
+
+#[test]
 fn protobuf_clients_get_bytes() {
     let mut world = World::new();
     let client = world.handshake("/connection/websocket?format=protobuf", "");
