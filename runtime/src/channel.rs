@@ -14,28 +14,35 @@
 //! A chat channel never trims its log. An open channel keeps `history_size` events for those who
 //! come later, and somewhat more bytes for those who are slow.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use crate::encoding::{Encoding, Entry, Envelope};
-use crate::event::{After, Details, Epoch, Event, Kind, Position};
+use crate::event::{Details, Epoch, Event, Kind, Position};
 use crate::ids::{ChannelId, ConnId, RunId};
 use crate::limits::Retention;
 use crate::sys::SockId;
 use crate::time::Moment;
 
+mod cursor;
+mod details;
 mod entries;
 pub(crate) mod log;
 #[cfg(test)]
 mod model;
+mod placement;
 pub(crate) mod registry;
 mod snapshot;
 mod tombstones;
+mod view;
 
+pub(crate) use cursor::{Cursor, GateState, Pending};
 pub use entries::{Backlog, History};
+pub(crate) use placement::Wanted;
+pub use placement::{Idempotency, Lost, Placement, Published, ResetReason};
 pub use snapshot::{Snapshot, Status, ToolCallSoFar};
+pub(crate) use view::{Subscriber, View};
 
+use details::AllDetails;
 use log::Log;
 
 /// Bytes that a view of an open channel keeps for slow subscribers beyond its history.
@@ -43,167 +50,6 @@ const LAG_BYTES: usize = 256 * 1024;
 
 /// What a channel counts besides its logs, so that empty channels are bounded too.
 const CHANNEL_OVERHEAD: usize = 512;
-
-/// The outcome of a wish to subscribe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// The subscription stands: what follows `position` will be written, first what is there,
-    /// then what comes.
-    Placed {
-        /// Where the cursor stands; its offset is 0 before the first event.
-        position: Position,
-        /// The client's own cursor was of no use: it must clear what it shows.
-        reset: Option<ResetReason>,
-        /// Is there something to write at once?
-        behind: bool,
-    },
-    /// The client has had everything, and nothing will follow.
-    Finished(Position),
-    /// The client's cursor belongs to a channel that is forgotten or was never here.
-    Gone,
-    /// No channel of this name, and the client does not claim that there was.
-    Unknown,
-    /// The channel is forgotten, but was there.
-    Expired,
-    /// The server is over its limit, or stops and does not hold this channel: come back later.
-    Busy,
-}
-
-/// Where a client whose position is of no use is placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// Before the oldest event kept.
-    Oldest,
-    /// Behind the newest.
-    Newest,
-}
-
-/// Why a client must clear what it shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResetReason {
-    /// Its cursor is of another incarnation of the channel.
-    OtherEpoch,
-    /// Its cursor is ahead of the log.
-    Ahead,
-    /// Its cursor is before what the history still holds.
-    Trimmed,
-}
-
-impl fmt::Display for ResetReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OtherEpoch => "the position belongs to another incarnation of the channel",
-            Self::Ahead => "the position is ahead of the channel",
-            Self::Trimmed => "the position is older than the history",
-        })
-    }
-}
-
-/// The identity of a repeatable request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    /// A digest of the caller and of the key it chose.
-    pub key: [u8; 32],
-    /// A digest of the request's body.
-    pub body: [u8; 32],
-}
-
-/// The place that a publication was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// Its position.
-    pub position: Position,
-    /// Does the channel keep a history, so that the position means something?
-    pub is_kept: bool,
-}
-
-/// What a subscriber wants of a channel.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted {
-    pub(crate) after: After,
-    pub(crate) encoding: &'static dyn Encoding,
-    pub(crate) gated: bool,
-    pub(crate) lost: Lost,
-}
-
-/// A cursor into one view of one channel. It lives in the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) channel: ChannelId,
-    /// The first byte that this subscriber has not had, counted from the view's beginning.
-    pub(crate) at: u64,
-    /// Up to where the message goes that is being written, or the one event that its gate let
-    /// pass; 0: there is no such bound.
-    pub(crate) end: u64,
-    /// Bytes of the message that are written, for encodings with an envelope. `at` stays where
-    /// the message begins until all are.
-    pub(crate) sent: u32,
-    /// The place in the view's list of subscribers.
-    pub(crate) slot: u32,
-    /// Which view of the channel.
-    pub(crate) view: u8,
-    pub(crate) gate: GateState,
-}
-
-/// Whether a cursor's events may be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum GateState {
-    /// They may.
-    #[default]
-    Open,
-    /// The session is asked about the next one.
-    Ask,
-    /// The session let this one pass, and is asked about the next.
-    Passing,
-    /// The rest of this one is written; then the cursor is taken away.
-    Leaving,
-}
-
-impl Cursor {
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.gate == GateState::Leaving
-    }
-}
-
-/// What a cursor has before it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pending<'a> {
-    /// These bytes, never empty.
-    Bytes(&'a [u8]),
-    /// Nothing for now.
-    Idle,
-    /// Nothing, for good.
-    Ended,
-    /// The log no longer holds the cursor's place.
-    Lagged,
-}
-
-/// One encoding of a channel and those who read it.
-pub(crate) struct View {
-    /// Whose encoding it is.
-    pub(crate) channel: ChannelId,
-    pub(crate) encoding: &'static dyn Encoding,
-    pub(crate) log: Log,
-    pub(crate) subscribers: Vec<Subscriber>,
-    /// Up to where those who keep up have had everything: the end, but for this turn's events.
-    pub(crate) delivered: u64,
-    /// When they were last written to.
-    pub(crate) delivered_at: Moment,
-    /// Since when nobody reads it.
-    unread_since: Option<Moment>,
-}
-
-/// A subscriber as its view sees it: all that a delivery to one who keeps up has to touch, side by
-/// side with the others. For such a one the connection's own state stands still, its cursor
-/// included, until it is [demoted](registry::Registry::demote).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Subscriber {
-    pub(crate) conn: ConnId,
-    pub(crate) sock: SockId,
-    /// It has had all up to the view's `delivered`, has nothing of its own to say, and its socket
-    /// takes the log's bytes as they are.
-    pub(crate) keeps_up: bool,
-}
 
 /// Whether a channel goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +84,7 @@ pub(crate) struct Channel {
     has_gates: bool,
     kinds: Vec<Kind>,
     /// What belongs to publications beside their data, by their offset.
-    details: BTreeMap<u64, Box<Details>>,
+    details: AllDetails,
     views: Vec<Option<View>>,
     snapshot: Box<Snapshot>,
     subscribers: u32,
@@ -272,7 +118,7 @@ impl Channel {
             oldest: 1,
             has_gates: false,
             kinds: Vec::new(),
-            details: BTreeMap::new(),
+            details: AllDetails::default(),
             views: Vec::new(),
             snapshot: Box::default(),
             subscribers: 0,
@@ -296,7 +142,7 @@ impl Channel {
             self.snapshot.apply(event);
         }
         if let Event::Data(_, Some(details)) = event {
-            self.details.insert(offset, details.clone());
+            self.details.push(offset, details.clone());
         }
         let mut views = std::mem::take(&mut self.views);
         if let Some(entry) = self.entry(offset) {
@@ -340,7 +186,7 @@ impl Channel {
             self.oldest
         };
         self.log.trim_before(self.oldest.min(lag));
-        self.details = self.details.split_off(&self.log.first_offset());
+        self.details.trim_before(self.log.first_offset());
     }
 
     /// Forgets all publications of an open channel; slow subscribers still get theirs.
@@ -393,7 +239,7 @@ impl Channel {
     }
 
     fn details(&self, offset: u64) -> Option<&Details> {
-        self.details.get(&offset).map(|details| &**details)
+        self.details.get(offset)
     }
 
     fn kind(&self, offset: u64) -> Kind {
@@ -619,7 +465,7 @@ impl Channel {
         CHANNEL_OVERHEAD
             + self.name.len()
             + self.kinds.len()
-            + self.details.values().map(|it| it.bytes()).sum::<usize>()
+            + self.details.bytes()
             + self.log.bytes()
             + views
             + self.snapshot.bytes()
