@@ -101,6 +101,8 @@ pub(crate) struct Channel {
     request_bytes: usize,
     /// What was last reported to the registry's total.
     counted: usize,
+    /// The same for what open channels without readers hold.
+    idle_counted: usize,
 }
 
 impl Channel {
@@ -129,6 +131,7 @@ impl Channel {
             idempotency: None,
             request_bytes: 0,
             counted: 0,
+            idle_counted: 0,
         }
     }
 

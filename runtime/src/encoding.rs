@@ -61,16 +61,32 @@ impl Envelope {
         self
     }
 
-    /// Appends the run in its envelope.
-    pub(crate) fn wrap(&self, run: &[u8], out: &mut Vec<u8>) {
+    /// The parts of a run in its envelope.
+    fn parts<'a>(&'a self, run: &'a [u8]) -> [&'a [u8]; 3] {
+        let head = self.head.get(..usize::from(self.head_length));
         let kept = run.len() - usize::from(self.drops_last && !run.is_empty());
-        out.extend_from_slice(
-            self.head
-                .get(..usize::from(self.head_length))
-                .unwrap_or(&[]),
-        );
-        out.extend_from_slice(run.get(..kept).unwrap_or(run));
-        out.extend_from_slice(self.tail);
+        [
+            head.unwrap_or(&[]),
+            run.get(..kept).unwrap_or(run),
+            self.tail,
+        ]
+    }
+
+    /// How long a run is in its envelope.
+    pub(crate) fn length(&self, run: &[u8]) -> usize {
+        self.parts(run).iter().map(|part| part.len()).sum()
+    }
+
+    /// Appends the run in its envelope, without the first `skip` bytes, `most` bytes at most.
+    pub(crate) fn wrap(&self, run: &[u8], mut skip: usize, mut most: usize, out: &mut Vec<u8>) {
+        for part in self.parts(run) {
+            let skipped = skip.min(part.len());
+            skip -= skipped;
+            let part = part.get(skipped..).unwrap_or(&[]);
+            let part = part.get(..most.min(part.len())).unwrap_or(part);
+            most -= part.len();
+            out.extend_from_slice(part);
+        }
     }
 }
 
@@ -105,6 +121,34 @@ impl Entry<'_> {
         Position {
             epoch: self.epoch,
             offset: self.offset,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_written_whole_from_any_byte_on() {
+        for (envelope, whole) in [
+            (Envelope::new(b"<7>"), &b"<7>one two;"[..]),
+            (Envelope::new(b"").with_tail(b"\r\n"), b"one two;\r\n"),
+            (
+                Envelope::new(b"a\r\n").dropping_last().with_tail(b"\r\n"),
+                b"a\r\none two\r\n",
+            ),
+        ] {
+            let run = b"one two;";
+            assert_eq!(envelope.length(run), whole.len());
+            for skip in 0..=whole.len() {
+                for most in 0..=whole.len() {
+                    let mut out = Vec::new();
+                    envelope.wrap(run, skip, most, &mut out);
+                    let want = &whole[skip..whole.len().min(skip + most)];
+                    assert_eq!(out, want, "{skip} {most}");
+                }
+            }
         }
     }
 }

@@ -89,6 +89,26 @@ pub(crate) enum Timer {
 }
 
 impl Run {
+    /// A run before its first attempt.
+    pub(crate) fn new(
+        channel: ChannelId,
+        request: ChatRequest,
+        plan: Plan,
+        is_unattended: bool,
+    ) -> Self {
+        Self {
+            channel,
+            request: Box::new(request),
+            plan,
+            target: 0,
+            attempts: Vec::new(),
+            attempt: None,
+            content: false,
+            is_unattended,
+            armed: Moment::NEVER,
+        }
+    }
+
     pub(crate) fn current_target(&self) -> Option<&Target> {
         self.plan.targets.get(self.target)
     }

@@ -35,6 +35,12 @@ pub(crate) enum GateState {
     Leaving,
 }
 
+impl GateState {
+    pub(crate) fn begin(is_gated: bool) -> Self {
+        if is_gated { Self::Ask } else { Self::Open }
+    }
+}
+
 impl Cursor {
     pub(crate) fn is_leaving(&self) -> bool {
         self.gate == GateState::Leaving

@@ -44,6 +44,8 @@ pub(crate) struct Registry {
     histories: BTreeSet<(Moment, ChannelId)>,
     dirty: Vec<ChannelId>,
     total: usize,
+    /// What of it open channels without readers hold.
+    idle: usize,
     last_number: u32,
     limits: ChannelLimits,
 }
@@ -92,6 +94,7 @@ impl Registry {
             histories: BTreeSet::new(),
             dirty: Vec::new(),
             total: 0,
+            idle: 0,
             last_number: 0,
             limits,
         }
@@ -329,6 +332,7 @@ impl Registry {
             self.total = self.total - channel.counted + bytes;
             channel.counted = bytes;
         }
+        self.reckon_idle(id);
     }
 
     fn mark_dirty(&mut self, id: ChannelId) {

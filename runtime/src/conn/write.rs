@@ -162,18 +162,13 @@ impl<S: Sys> Pen<'_, S> {
     ) -> io::Result<Step> {
         conn.cursors.set_turn(piece.index);
         let sent = conn.cursors.current().map_or(0, |cursor| cursor.sent);
+        let rest = envelope.length(piece.bytes).saturating_sub(sent as usize);
         self.scratch.clear();
-        envelope.wrap(piece.bytes, self.scratch);
-        let message = self.scratch.len();
-        self.scratch.drain(..message.min(sent as usize));
-        let rest = self.scratch.len();
-        let written = if own == 0 {
-            conn.link.write(self.sys, conn.sock, self.scratch)?
-        } else {
-            self.scratch
-                .splice(..0, conn.outbox.unsent().iter().copied());
-            conn.link.write(self.sys, conn.sock, self.scratch)?
-        };
+        if own > 0 {
+            self.scratch.extend_from_slice(conn.outbox.unsent());
+        }
+        envelope.wrap(piece.bytes, sent as usize, PART_BYTES, self.scratch);
+        let written = conn.link.write(self.sys, conn.sock, self.scratch)?;
         let from_log = written.saturating_sub(own);
         self.note_log(conn, written, from_log);
         let Some(cursor) = conn.cursors.current_mut() else {
@@ -305,6 +300,9 @@ fn note_written(conn: &mut Conn, own: usize, from_log: usize, now: Moment) {
 
 /// Own bytes and log bytes up to this many are copied together for one write.
 const JOIN_BYTES: usize = 16 * 1024;
+
+/// A longer message is copied and written in parts of this size.
+const PART_BYTES: usize = 128 * 1024;
 
 /// Events up to this many bytes, and at least one, travel in one envelope.
 pub(crate) const BATCH_BYTES: u64 = 16 * 1024;

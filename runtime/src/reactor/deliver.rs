@@ -9,6 +9,7 @@ use std::io;
 
 use super::Reactor;
 use crate::arena::Arena;
+use crate::channel::log::Log;
 use crate::channel::{Subscriber, View};
 use crate::conn::write::BATCH_BYTES;
 use crate::conn::{Conn, Flags};
@@ -24,29 +25,7 @@ impl<S: Sys> Reactor<S> {
         let mut slow = std::mem::take(&mut self.buffers.slow);
         self.channels.take_dirty(&mut dirty);
         for id in &dirty {
-            let Some(channel) = self.channels.get_mut(*id) else {
-                continue;
-            };
-            let finished = channel.is_finished();
-            let mut fan = Fan {
-                sys: &mut self.sys,
-                conns: &mut self.conns,
-                metrics: &mut self.metrics,
-                slow: &mut slow,
-                join: &mut self.buffers.join,
-                now: self.now,
-            };
-            let mut behind = false;
-            for view in channel.views_mut() {
-                behind |= fan.out(view);
-                if finished {
-                    // Everybody is told of the end.
-                    fan.slow.extend(view.subscribers.iter().map(|it| it.conn));
-                }
-            }
-            if behind {
-                self.demote_all(&slow);
-            }
+            self.fan_out(*id, &mut slow);
         }
         for id in slow.drain(..) {
             self.flush(id);
@@ -56,6 +35,44 @@ impl<S: Sys> Reactor<S> {
         }
         self.buffers.dirty = dirty;
         self.buffers.slow = slow;
+    }
+
+    /// Writes what a channel has grown by to those of its subscribers who keep up; names the
+    /// others, and those who no longer do.
+    fn fan_out(&mut self, id: ChannelId, slow: &mut Vec<ConnId>) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        let finished = channel.is_finished();
+        let mut fan = Fan {
+            sys: &mut self.sys,
+            conns: &mut self.conns,
+            metrics: &mut self.metrics,
+            slow,
+            join: &mut self.buffers.join,
+            now: self.now,
+        };
+        let mut behind = false;
+        for view in channel.views_mut() {
+            behind |= fan.out(view);
+            if finished {
+                // Everybody is told of the end.
+                fan.slow.extend(view.subscribers.iter().map(|it| it.conn));
+            }
+        }
+        if behind {
+            self.demote_all(slow);
+        }
+    }
+
+    /// Writes what a channel has grown by at once, to those who keep up, so that something else
+    /// may follow it. The others get theirs at the end of the turn.
+    pub(super) fn deliver_early(&mut self, id: ChannelId) {
+        let mut slow = Vec::new();
+        self.fan_out(id, &mut slow);
+        for id in slow {
+            self.enqueue(id);
+        }
     }
 
     /// Whoever fell behind in one channel gets nothing of another past its connection: it may be
@@ -89,6 +106,14 @@ impl Place {
             end: 0,
             sent: 0,
             inside: false,
+        }
+    }
+
+    /// At this byte of a log.
+    fn behind(at: u64, log: &Log) -> Self {
+        Self {
+            inside: log.boundary_from(at) != at,
+            ..Self::before(at)
         }
     }
 
@@ -131,63 +156,70 @@ impl<S: Sys> Fan<'_, S> {
             0 => None,
             length => view.encoding.envelope(length),
         };
-        // What is larger than one message goes the long way.
-        let is_long = envelope.is_some() && new.len() as u64 > BATCH_BYTES;
         let mut message = std::mem::take(self.join);
         message.clear();
         let bytes = match envelope {
-            Some(envelope) if !is_long => {
-                envelope.wrap(new, &mut message);
+            // What is larger than one message goes the long way.
+            Some(_) if new.len() as u64 > BATCH_BYTES => &[],
+            Some(envelope) => {
+                envelope.wrap(new, 0, usize::MAX, &mut message);
                 &message[..]
             }
-            Some(_) | None => new,
+            None => new,
         };
-        let (mut writes, mut total, mut behind) = (0, 0, false);
+        let mut behind = false;
         for subscriber in &mut view.subscribers {
-            if !subscriber.keeps_up || new.is_empty() || is_long {
-                if subscriber.keeps_up {
-                    let place = Place::before(start);
-                    self.fall_behind(subscriber, view.channel, place, view.delivered_at);
-                } else {
-                    self.slow.push(subscriber.conn);
-                }
+            let place = if !subscriber.keeps_up {
+                self.slow.push(subscriber.conn);
                 continue;
-            }
-            match self.sys.write(subscriber.sock, bytes) {
-                Ok(written) => {
-                    writes += 1;
-                    total += written as u64;
-                    if written < bytes.len() {
-                        behind = true;
-                        let place = if envelope.is_some() {
-                            Place::in_message(start, new.len(), written)
-                        } else {
-                            let at = start + written as u64;
-                            Place {
-                                inside: view.log.boundary_from(at) != at,
-                                ..Place::before(at)
-                            }
-                        };
-                        self.fall_behind(subscriber, view.channel, place, self.now);
-                    }
-                }
-                Err(error) => {
-                    behind = true;
-                    let place = Place::before(start);
-                    self.fall_behind(subscriber, view.channel, place, view.delivered_at);
-                    // Of a failure the long way hears again, and deals with it.
-                    if error.kind() == io::ErrorKind::WouldBlock {
-                        self.note_blocked(subscriber.conn);
-                    }
-                }
+            } else if new.is_empty() {
+                continue;
+            } else if bytes.is_empty() {
+                Some((Place::before(start), view.delivered_at))
+            } else {
+                let place = |written| match envelope {
+                    Some(_) => Place::in_message(start, new.len(), written),
+                    None => Place::behind(start + written as u64, &view.log),
+                };
+                let place = self.write(subscriber, bytes, place);
+                behind |= place.is_some();
+                place.map(|(place, wrote)| {
+                    let at = if wrote { self.now } else { view.delivered_at };
+                    (place, at)
+                })
+            };
+            if let Some((place, last_write)) = place {
+                self.fall_behind(subscriber, view.channel, place, last_write);
             }
         }
         *self.join = message;
         view.delivered = view.log.end();
         view.delivered_at = self.now;
-        self.metrics.log_writes += writes;
-        self.metrics.log_bytes_written += total;
         behind
+    }
+
+    /// Writes to one subscriber. Says where it stands if it could not take all, and whether it
+    /// took something.
+    fn write(
+        &mut self,
+        subscriber: &Subscriber,
+        bytes: &[u8],
+        place: impl FnOnce(usize) -> Place,
+    ) -> Option<(Place, bool)> {
+        match self.sys.write(subscriber.sock, bytes) {
+            Ok(written) => {
+                self.metrics.log_writes += 1;
+                self.metrics.log_bytes_written += written as u64;
+                (written < bytes.len()).then(|| (place(written), true))
+            }
+            Err(error) => {
+                // Of a failure the long way hears again, and deals with it.
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.note_blocked(subscriber.conn);
+                }
+                Some((place(0), false))
+            }
+        }
     }
 
     /// A subscriber could not take everything: its connection takes over from there.

@@ -3,11 +3,12 @@
 use super::client::draw_epoch;
 use super::{Reactor, contained};
 use crate::channel::registry::{Created, PublishOutcome, Registry};
-use crate::channel::{History, Life, Placement, Published};
+use crate::channel::{Channel, History, Life, Placement, Published};
 use crate::directory::{Directory, Notice};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::ChannelId;
+use crate::limits::Retention;
 use crate::metrics::Metrics;
 use crate::plugin::query::{Answer, Publish, Query, Range, Submission};
 use crate::plugin::service::WishCx;
@@ -155,23 +156,14 @@ impl<S: Sys> Reactor<S> {
             retention,
             is_fleeting,
         } = publish;
+        // Without a history all publications are fleeting, and the log keeps their order.
+        if is_fleeting && retention.size > 0 {
+            let notice = Notice::Fleeting { data, details };
+            return self.publish_fleeting(&channel, retention, &notice);
+        }
         let Self {
             channels, sys, now, ..
         } = self;
-        if is_fleeting {
-            let Some(id) = channels.open(&channel, || draw_epoch(sys), retention, *now) else {
-                return Outcome::Overloaded;
-            };
-            let position = channels.get(id).map(crate::channel::Channel::position);
-            self.notify_subscribers(id, &Notice::Fleeting { data, details });
-            return match position {
-                Some(position) => Outcome::Published(Published {
-                    position,
-                    is_kept: false,
-                }),
-                None => Outcome::Overloaded,
-            };
-        }
         let event = Event::Data(data, details);
         match channels.publish(&channel, || draw_epoch(sys), retention, &event, *now) {
             PublishOutcome::Published(published) => {
@@ -180,6 +172,25 @@ impl<S: Sys> Reactor<S> {
             }
             PublishOutcome::TooLarge { limit } => Outcome::TooLarge { limit },
             PublishOutcome::Overloaded => Outcome::Overloaded,
+        }
+    }
+
+    /// Tells those who are there. To one who is behind it may come before older publications.
+    fn publish_fleeting(&mut self, name: &str, retention: Retention, notice: &Notice) -> Outcome {
+        let Self {
+            channels, sys, now, ..
+        } = self;
+        let Some(id) = channels.open(name, || draw_epoch(sys), retention, *now) else {
+            return Outcome::Overloaded;
+        };
+        self.deliver_early(id);
+        self.notify_subscribers(id, notice);
+        match self.channels.get(id).map(Channel::position) {
+            Some(position) => Outcome::Published(Published {
+                position,
+                is_kept: false,
+            }),
+            None => Outcome::Overloaded,
         }
     }
 
@@ -246,17 +257,7 @@ impl<S: Sys> Reactor<S> {
         self.channels
             .hold_request(channel, request_bytes.saturating_mul(2));
         self.append(channel, &Event::Start { model });
-        let run = Run {
-            channel,
-            request: Box::new(request),
-            plan,
-            target: 0,
-            attempts: Vec::new(),
-            attempt: None,
-            content: false,
-            is_unattended,
-            armed: Moment::NEVER,
-        };
+        let run = Run::new(channel, request, plan, is_unattended);
         let run = self.runs.insert_with(|_| run);
         self.channels.set_run(channel, Some(run));
         self.metrics.runs_started += 1;
@@ -279,7 +280,7 @@ impl<S: Sys> Reactor<S> {
                 | Placement::Unknown
                 | Placement::Busy => Outcome::Unknown,
             })?;
-        match self.channels.get(id).map(crate::channel::Channel::life) {
+        match self.channels.get(id).map(Channel::life) {
             Some(Life::Running | Life::Finished) => Ok(id),
             Some(Life::Open) | None => Err(Outcome::Unknown),
         }

@@ -3,7 +3,7 @@
 use super::Registry;
 #[cfg(test)]
 use crate::channel::Channel;
-use crate::channel::Subscriber;
+use crate::channel::{Life, Subscriber};
 use crate::ids::ChannelId;
 
 impl Registry {
@@ -37,7 +37,18 @@ impl Registry {
                 self.total
             ));
         }
+        let idle: usize = self.channels.iter().map(|(_, it)| it.idle_counted).sum();
+        if idle != self.idle {
+            return Err(format!(
+                "idle channels hold {idle} bytes, not {}",
+                self.idle
+            ));
+        }
         for (id, channel) in self.channels.iter() {
+            let is_idle = channel.life == Life::Open && channel.subscribers == 0;
+            if channel.idle_counted != if is_idle { channel.counted } else { 0 } {
+                return Err(format!("{id:?}: its idle bytes are not counted"));
+            }
             let subscribers: usize = channel
                 .views()
                 .map(|(_, view)| view.subscribers.len())

@@ -67,6 +67,7 @@ impl Registry {
             return;
         };
         self.total -= channel.counted;
+        self.idle -= channel.idle_counted;
         self.names.remove(&channel.name);
         if let Some(at) = channel.expires {
             self.unread.remove(&(at, id));
@@ -83,10 +84,13 @@ impl Registry {
     }
 
     /// Forgets finished chats, oldest first, then open channels that nobody reads, until the total
-    /// is within its bound. True if it is.
+    /// is within its bound; the other way round where such channels have more than half of it.
+    /// True if it is.
     pub(super) fn make_room(&mut self, now: Moment) -> bool {
         while self.total > self.limits.max_total_bytes {
-            if let Some((_, id)) = self.finished.pop_front() {
+            // Whoever makes channels by the thousand does not take the room of answers.
+            let idle_first = self.idle > self.limits.max_total_bytes / 2;
+            if !idle_first && let Some((_, id)) = self.finished.pop_front() {
                 self.forget(id, now);
                 continue;
             }
@@ -96,6 +100,7 @@ impl Registry {
                     .is_some_and(|channel| channel.life == Life::Open)
             });
             let Some((_, id)) = open.copied() else {
+                debug_assert!(!idle_first, "what is idle is found");
                 return false;
             };
             self.forget(id, now);
@@ -120,6 +125,10 @@ impl Registry {
             Life::Open => Some(channel.retention.position_ttl),
             Life::Running => self.limits.cancel_when_abandoned,
             Life::Finished => None,
+        };
+        self.reckon_idle(id);
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
         };
         let expires = ttl
             .filter(|_| channel.subscribers == 0)
@@ -159,6 +168,16 @@ impl Registry {
         } else {
             channel.history_due = Some(at);
             self.histories.insert((at, id));
+        }
+    }
+
+    /// Counts what an open channel without readers holds.
+    pub(super) fn reckon_idle(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            let is_idle = channel.life == Life::Open && channel.subscribers == 0;
+            let bytes = if is_idle { channel.counted } else { 0 };
+            self.idle = self.idle - channel.idle_counted + bytes;
+            channel.idle_counted = bytes;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Registry, UNREAD_VIEW_TTL};
 use crate::channel::{Channel, Cursor, GateState, Life, Lost, Placement, ResetReason, Wanted};
 use crate::event::{After, Epoch, Position};
-use crate::ids::ConnId;
+use crate::ids::{ChannelId, ConnId};
 use crate::limits::Retention;
 use crate::sys::SockId;
 use crate::time::Moment;
@@ -25,14 +25,9 @@ impl Registry {
             self.make_room(now);
         }
         let found = self.names.get(name).copied();
-        let id = match (found, create) {
-            (Some(id), _) => id,
-            (None, _) if busy => return (Placement::Busy, None),
-            (None, Some((epoch, retention))) if self.make_room(now) => {
-                self.insert(name, epoch, Life::Open, retention, now)
-            }
-            (None, Some(_)) => return (Placement::Busy, None),
-            (None, None) => return (self.absent(name, wish.after), None),
+        let id = match found.map_or_else(|| self.make_absent(name, wish, create, busy, now), Ok) {
+            Ok(id) => id,
+            Err(placement) => return (placement, None),
         };
         let Some(channel) = self.channels.get(id) else {
             return (Placement::Unknown, None);
@@ -57,7 +52,6 @@ impl Registry {
             epoch: newest.epoch,
             offset,
         };
-        let behind = offset < newest.offset;
         let cursor = Cursor {
             channel: id,
             at,
@@ -65,20 +59,33 @@ impl Registry {
             sent: 0,
             slot,
             view,
-            gate: if wish.gated {
-                GateState::Ask
-            } else {
-                GateState::Open
-            },
+            gate: GateState::begin(wish.gated),
         };
-        (
-            Placement::Placed {
-                position,
-                reset,
-                behind,
-            },
-            Some(cursor),
-        )
+        let placed = Placement::Placed {
+            position,
+            reset,
+            behind: offset < newest.offset,
+        };
+        (placed, Some(cursor))
+    }
+
+    /// Makes a channel that is not there, if it may be made.
+    fn make_absent(
+        &mut self,
+        name: &str,
+        wish: &Wanted,
+        create: Option<(Epoch, Retention)>,
+        busy: bool,
+        now: Moment,
+    ) -> Result<ChannelId, Placement> {
+        match create {
+            _ if busy => Err(Placement::Busy),
+            Some((epoch, retention)) if self.make_room(now) => {
+                Ok(self.insert(name, epoch, Life::Open, retention, now))
+            }
+            Some(_) => Err(Placement::Busy),
+            None => Err(self.absent(name, wish.after)),
+        }
     }
 
     /// Removes a subscriber; names the one whose cursor must take the freed slot, and its former
