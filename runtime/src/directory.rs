@@ -147,7 +147,7 @@ impl Members {
 #[derive(Debug, Default)]
 pub struct Directory {
     clients: HashMap<Key, ConnId>,
-    users: BTreeSet<(Box<str>, ConnId)>,
+    users: BTreeMap<Box<str>, BTreeSet<ConnId>>,
     secrets: HashMap<Key, ConnId>,
     by_conn: HashMap<ConnId, Known>,
     members: HashMap<Box<str>, Members>,
@@ -188,21 +188,13 @@ impl Directory {
     /// Different users that are not anonymous.
     #[must_use]
     pub fn users(&self) -> usize {
-        let mut count = 0;
-        let mut last = None;
-        for (user, _) in &self.users {
-            if last != Some(user) {
-                count += 1;
-                last = Some(user);
-            }
-        }
-        count
+        self.users.len()
     }
 
     /// Registered sessions of a user.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {
-        self.of_user(user).count()
+        self.users.get(user).map_or(0, BTreeSet::len)
     }
 
     /// The members of a channel.
@@ -256,7 +248,8 @@ impl Directory {
             self.secrets.insert(secret, conn);
         }
         if !identity.user.is_empty() {
-            self.users.insert((identity.user.clone(), conn));
+            let conns = self.users.entry(identity.user.clone()).or_default();
+            conns.insert(conn);
         }
         let known = self.by_conn.entry(conn).or_default();
         known.client = client;
@@ -322,7 +315,13 @@ impl Directory {
             if let Some(secret) = known.session.take() {
                 self.secrets.remove(&*secret);
             }
-            self.users.remove(&(std::mem::take(&mut known.user), conn));
+            let user = std::mem::take(&mut known.user);
+            if let Some(conns) = self.users.get_mut(&user) {
+                conns.remove(&conn);
+                if conns.is_empty() {
+                    self.users.remove(&user);
+                }
+            }
         }
         if known.memberships.is_none() {
             self.by_conn.remove(&conn);
@@ -330,16 +329,7 @@ impl Directory {
     }
 
     fn of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
-        let first = ConnId {
-            index: 0,
-            generation: 0,
-        };
-        self.users
-            .range((Box::from(user), first)..)
-            .take_while(move |(name, _)| **name == *user)
-            .map(|(_, conn)| *conn)
-            .collect::<Vec<_>>()
-            .into_iter()
+        self.users.get(user).into_iter().flatten().copied()
     }
 }
 

@@ -332,6 +332,8 @@ impl<S: Sys> Reactor<S> {
                     } => self.join(conn, &channel, *membership),
                     Effect::Leave { conn, channel } => self.leave(conn, &channel),
                     Effect::Signal { conn, signal } => {
+                        // What its channels held before goes before what comes of the signal.
+                        self.flush(conn);
                         self.tell(conn, |session, cx| session.signalled(&signal, cx));
                     }
                     Effect::Cancel { channel } => {

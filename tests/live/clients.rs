@@ -300,3 +300,26 @@ fn the_token_of_a_chat_lets_a_client_in() {
     assert_eq!(reply["subscribe"]["recoverable"], true, "{reply}");
     assert_eq!(reply["subscribe"]["expires"], true);
 }
+
+#[test]
+fn the_commands_of_a_batch_take_effect_in_their_order() {
+    let server = Server::start(CONFIGURATION);
+    let mut client = Client::connect(&server);
+    let news = |data: u32, fleeting: bool| json!({"publish": {"channel": "news:a", "data": data, "skip_history": fleeting}});
+    let body = json!({"commands": [
+        {"subscribe": {"client": client.client, "channel": "news:a"}},
+        news(1, false), news(2, true), news(3, false),
+        {"unsubscribe": {"client": client.client, "channel": "news:a"}},
+        news(4, false),
+        {"subscribe": {"client": client.client, "channel": "news:a"}},
+        news(5, false),
+    ]});
+    call(&server, "batch", body);
+    assert!(client.next()["push"]["subscribe"].is_object());
+    for data in [1, 2, 3] {
+        assert_eq!(client.next()["push"]["pub"]["data"], data);
+    }
+    assert_eq!(client.next()["push"]["unsubscribe"]["code"], 2000);
+    assert!(client.next()["push"]["subscribe"].is_object());
+    assert_eq!(client.next()["push"]["pub"]["data"], 5);
+}

@@ -19,7 +19,7 @@ use crate::time::Moment;
 const UNREAD_VIEW_TTL: Duration = Duration::from_secs(30);
 
 /// How long an open channel to which nobody ever published is kept for a reader who comes back.
-pub(super) const VOID_TTL: Duration = Duration::from_secs(60);
+pub(super) const VOID_TTL: Duration = Duration::from_secs(3600);
 
 /// The rest of the total above which running answers are cut: a quarter.
 const HARD_TOTAL_SHARE: usize = 4;
@@ -46,6 +46,7 @@ pub(crate) struct Registry {
     total: usize,
     /// What of it open channels without readers hold.
     idle: usize,
+    subscriptions: usize,
     last_number: u32,
     limits: ChannelLimits,
 }
@@ -95,6 +96,7 @@ impl Registry {
             dirty: Vec::new(),
             total: 0,
             idle: 0,
+            subscriptions: 0,
             last_number: 0,
             limits,
         }
@@ -257,8 +259,7 @@ impl Registry {
 
     /// All subscriptions.
     pub(crate) fn subscriptions(&self) -> usize {
-        let all = self.channels.iter();
-        all.map(|(_, channel)| channel.subscribers as usize).sum()
+        self.subscriptions
     }
 
     /// After delivery: open channels forget what is beyond their history. One that has grown again

@@ -12,6 +12,7 @@ use crate::conn::{Conn, Flags, Role};
 use crate::event::Epoch;
 use crate::ids::{ChannelId, ConnId};
 use crate::limits::Retention;
+use crate::plugin::query::Query;
 use crate::plugin::service::{Parts, Reply, Service, ServiceCx};
 use crate::plugin::transport::{Disconnect, Session, SessionCx};
 use crate::sys::Sys;
@@ -78,7 +79,12 @@ impl<S: Sys> Reactor<S> {
                 Reply::Response(response) => return self.respond(id, &response),
                 Reply::Session(session) => return self.begin_session(id, session),
                 Reply::Ask(query, then) => {
+                    // What sessions are told takes effect before the next question is asked.
+                    let tells = matches!(query, Query::Signal(..));
                     let outcome = self.answer_query(query);
+                    if tells {
+                        self.run_agenda();
+                    }
                     match self.continue_with(id, &outcome, then) {
                         Some(next) => reply = next,
                         None => return self.close(id),

@@ -65,13 +65,13 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Writes what a channel has grown by at once, to those who keep up, so that something else
-    /// may follow it. The others get theirs at the end of the turn.
+    /// Writes what a channel has grown by before the end of the turn, so that something else may
+    /// follow it.
     pub(super) fn deliver_early(&mut self, id: ChannelId) {
         let mut slow = Vec::new();
         self.fan_out(id, &mut slow);
         for id in slow {
-            self.enqueue(id);
+            self.flush(id);
         }
     }
 

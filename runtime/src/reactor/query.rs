@@ -175,7 +175,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Tells those who are there. To one who is behind it may come before older publications.
+    /// Tells those who are there. To one whose socket takes nothing it may come before older
+    /// publications.
     fn publish_fleeting(&mut self, name: &str, retention: Retention, notice: &Notice) -> Outcome {
         let Self {
             channels, sys, now, ..

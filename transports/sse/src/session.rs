@@ -8,7 +8,7 @@ use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
 use lmserver_proto::sse::encode;
 use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{ErrorCode, Event, Failure, Position, write_json_string};
-use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Session, SessionCx};
+use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Notice, Session, SessionCx};
 use lmserver_runtime::time::Moment;
 
 use crate::encoding::in_chunk;
@@ -126,6 +126,21 @@ impl Subscriber {
         });
     }
 
+    /// A publication without a place in the history has no id.
+    fn say_fleeting(&mut self, json: &[u8], cx: &mut SessionCx<'_>) {
+        let first = matches!(self.state, State::Waiting);
+        if !first && !matches!(self.state, State::Flowing) {
+            return;
+        }
+        self.state = State::Flowing;
+        self.say(cx, |out| {
+            if first {
+                encode::retry(RETRY, out);
+            }
+            encode::event_of_one_line(None, json, out);
+        });
+    }
+
     fn say_gone(&self, cx: &mut SessionCx<'_>) {
         let mut json = Vec::new();
         let failure = Failure::new(
@@ -205,6 +220,18 @@ impl Session for Subscriber {
             self.say(cx, |out| encode::retry(RETRY, out));
         }
         Gate::Open
+    }
+
+    fn noticed(
+        &mut self,
+        _channel: &str,
+        notice: &Notice,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        if let Notice::Fleeting { data, .. } = notice {
+            self.say_fleeting(data, cx);
+        }
+        Ok(())
     }
 
     fn ended(&mut self, _channel: &str, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {

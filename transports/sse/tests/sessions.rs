@@ -14,7 +14,7 @@ use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{After, Epoch, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
-    Admission, Disconnect, Entry, Gate, Opening, Session, Transport as _,
+    Admission, Disconnect, Entry, Gate, Notice, Opening, Session, Transport as _,
 };
 use lmserver_runtime::time::Moment;
 use lmserver_sse::Sse;
@@ -242,6 +242,33 @@ fn what_cannot_be_streamed_is_answered_as_a_whole() {
         match code {
             Some(code) => assert!(body.contains(&format!("\"code\":\"{code}\"")), "{body}"),
             None => assert_eq!(body, ""),
+        }
+    }
+}
+
+#[test]
+fn a_publication_without_a_place_in_the_history_has_no_id() {
+    for version in [Version::Http11, Version::Http10] {
+        let mut stage = stage(version, false);
+        let mut session = open(&mut stage);
+        let notice = Notice::Fleeting {
+            data: (*br#"{"n":1}"#).into(),
+            details: None,
+        };
+        assert_eq!(
+            session.placed(
+                CHANNEL,
+                &placed(None),
+                &mut Backlog::empty(),
+                &mut stage.cx()
+            ),
+            Ok(())
+        );
+        stage.take_out();
+        for retry in ["retry: 1000\n", ""] {
+            assert_eq!(session.noticed(CHANNEL, &notice, &mut stage.cx()), Ok(()));
+            let want = format!("{retry}data: {{\"n\":1}}\n\n");
+            assert_eq!(plain(&stage.take_out(), version), want);
         }
     }
 }

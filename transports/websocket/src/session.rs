@@ -17,7 +17,7 @@ use lmserver_proto::ws::frame::{self, Opcode};
 use lmserver_proto::ws::{self, Connection, Event, Limits, Role, close};
 use lmserver_runtime::channel::{Backlog, Placement};
 use lmserver_runtime::event::{self, Position};
-use lmserver_runtime::plugin::transport::{Disconnect, Session, SessionCx};
+use lmserver_runtime::plugin::transport::{Disconnect, Notice, Session, SessionCx};
 use lmserver_runtime::time::Moment;
 
 use crate::{FORBIDDEN, GONE, NOT_FOUND, SLOW};
@@ -169,6 +169,25 @@ impl Session for Subscriber {
                 self.close(GONE, "the channel is gone", cx);
             }
             Placement::Busy => self.close(close::TRY_AGAIN_LATER, "come back later", cx),
+        }
+        Ok(())
+    }
+
+    fn noticed(
+        &mut self,
+        _channel: &str,
+        notice: &Notice,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        if let Notice::Fleeting { data, .. } = notice
+            && self.phase != Phase::Closing
+        {
+            // It has no place in the history, so no id.
+            frame::write_text_with(cx.out(), |out| {
+                out.extend_from_slice(br#"{"data":"#);
+                out.extend_from_slice(data);
+                out.push(b'}');
+            });
         }
         Ok(())
     }

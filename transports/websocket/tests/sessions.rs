@@ -16,7 +16,7 @@ use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{After, Epoch, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
-    Admission, Disconnect, Encoding, Entry, Opening, Session, Transport as _,
+    Admission, Disconnect, Encoding, Entry, Notice, Opening, Session, Transport as _,
 };
 use lmserver_runtime::time::Moment;
 use lmserver_websocket::WebSocket;
@@ -482,6 +482,18 @@ fn a_disconnected_client_needs_no_goodbye() {
 }
 
 /// The encoding that a session subscribes with, caught on its way to the engine.
+#[test]
+fn a_publication_without_a_place_in_the_history_has_no_id() {
+    let mut stage = Stage::default();
+    let mut session = subscribed(&mut stage, false);
+    let notice = Notice::Fleeting {
+        data: (*br#"{"n":1}"#).into(),
+        details: None,
+    };
+    assert_eq!(session.noticed(CHANNEL, &notice, &mut stage.cx()), Ok(()));
+    assert_eq!(frames(&stage.take_out()), [r#"{"data":{"n":1}}"#]);
+}
+
 fn encode(kind: Kind, json: &str) -> Vec<u8> {
     let mut out = b"log so far".to_vec();
     let entry = Entry {

@@ -37,6 +37,13 @@ impl Registry {
                 self.total
             ));
         }
+        let all = self.channels.iter().map(|(_, it)| it.subscribers as usize);
+        if all.sum::<usize>() != self.subscriptions {
+            return Err(format!(
+                "there are not {} subscriptions",
+                self.subscriptions
+            ));
+        }
         let idle: usize = self.channels.iter().map(|(_, it)| it.idle_counted).sum();
         if idle != self.idle {
             return Err(format!(

@@ -67,6 +67,7 @@ impl Registry {
             return;
         };
         self.total -= channel.counted;
+        self.subscriptions -= channel.subscribers as usize;
         self.idle -= channel.idle_counted;
         self.names.remove(&channel.name);
         if let Some(at) = channel.expires {

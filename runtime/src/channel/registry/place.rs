@@ -46,6 +46,7 @@ impl Registry {
             return (Placement::Unknown, None);
         };
         let (view, slot, at) = channel.subscribe(conn, wish, offset);
+        self.subscriptions += 1;
         self.set_expiry(id, now);
         self.recount(id);
         let position = Position {
@@ -93,6 +94,7 @@ impl Registry {
     pub(crate) fn unsubscribe(&mut self, cursor: &Cursor, now: Moment) -> Option<(ConnId, u32)> {
         let channel = self.channels.get_mut(cursor.channel)?;
         let moved = channel.unsubscribe(cursor.view, cursor.slot, now);
+        self.subscriptions -= 1;
         if channel.has_unread_view() && !channel.stale_queued {
             channel.stale_queued = true;
             self.stale_views
