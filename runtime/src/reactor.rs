@@ -76,6 +76,8 @@ pub struct Reactor<S: Sys> {
     channels: Registry,
     directory: Directory,
     agenda: Vec<Effect>,
+    /// What of it is being carried out; what that asks for in turn lies above it.
+    batches: Vec<VecDeque<Effect>>,
     /// Connections with something to do, each at most once.
     work: VecDeque<ConnId>,
     timers: Timers,
@@ -128,6 +130,7 @@ impl<S: Sys> Reactor<S> {
             channels: Registry::new(channels),
             directory: Directory::default(),
             agenda: Vec::new(),
+            batches: Vec::new(),
             work: VecDeque::new(),
             timers: Timers::default(),
             stop: Stop::Running,
@@ -305,53 +308,72 @@ impl<S: Sys> Reactor<S> {
     /// Carries out what callbacks asked for, and what those ask for in turn.
     fn run_agenda(&mut self) {
         while !self.agenda.is_empty() {
-            for effect in std::mem::take(&mut self.agenda) {
-                match effect {
-                    Effect::Subscribe {
-                        conn,
-                        channel,
-                        wish,
-                        create,
-                    } => self.subscribe(conn, &channel, &wish, create),
-                    Effect::Unsubscribe { conn, channel } => {
-                        if let Ok(channel) = self.channels.find(&channel) {
-                            self.unsubscribe_from(conn, channel);
-                        }
-                    }
-                    Effect::Gate { conn, channel } => {
-                        if let Ok(channel) = self.channels.find(&channel) {
-                            self.close_gate(conn, channel);
-                        }
-                    }
-                    Effect::Ask { conn, query, tag } => self.answer_session(conn, query, tag),
-                    Effect::Register { conn, identity } => self.register(conn, identity),
-                    Effect::Join {
-                        conn,
-                        channel,
-                        membership,
-                    } => self.join(conn, &channel, *membership),
-                    Effect::Leave { conn, channel } => self.leave(conn, &channel),
-                    Effect::Signal { conn, signal } => {
-                        // What its channels held before goes before what comes of the signal.
-                        self.flush(conn);
-                        self.tell(conn, |session, cx| session.signalled(&signal, cx));
-                    }
-                    Effect::Cancel { channel } => {
-                        if let Ok(id) = self.channels.find(&channel) {
-                            self.cancel(id);
-                        }
-                    }
-                    Effect::HandBack {
-                        conn,
-                        answering,
-                        response,
-                        leftover,
-                    } => {
-                        self.hand_back(conn, answering, response, &leftover);
-                    }
-                    Effect::Begin { run } => self.begin_attempt(run),
+            let batch = std::mem::take(&mut self.agenda);
+            self.batches.push(batch.into());
+            while let Some(effect) = self.batches.last_mut().and_then(VecDeque::pop_front) {
+                self.carry_out_effect(effect);
+            }
+            self.batches.pop();
+        }
+    }
+
+    fn carry_out_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Subscribe {
+                conn,
+                channel,
+                wish,
+                create,
+            } => self.subscribe(conn, &channel, &wish, create),
+            Effect::Unsubscribe { conn, channel } => {
+                if let Ok(channel) = self.channels.find(&channel) {
+                    self.unsubscribe_from(conn, channel);
                 }
             }
+            Effect::Gate { conn, channel } => {
+                if let Ok(channel) = self.channels.find(&channel) {
+                    self.close_gate(conn, channel);
+                }
+            }
+            Effect::Ask { conn, query, tag } => self.answer_session(conn, query, tag),
+            Effect::Register { conn, identity } => self.register(conn, identity),
+            Effect::Join {
+                conn,
+                channel,
+                membership,
+            } => self.join(conn, &channel, *membership),
+            Effect::Leave { conn, channel } => self.leave(conn, &channel),
+            Effect::Signal { conn, signal } => {
+                // What its channels held before goes before what comes of the signal.
+                self.flush_early(conn);
+                self.tell(conn, |session, cx| session.signalled(&signal, cx));
+            }
+            Effect::Cancel { channel } => {
+                if let Ok(id) = self.channels.find(&channel) {
+                    self.cancel(id);
+                }
+            }
+            Effect::HandBack {
+                conn,
+                answering,
+                response,
+                leftover,
+            } => self.hand_back(conn, answering, response, &leftover),
+            Effect::Begin { run } => self.begin_attempt(run),
+        }
+    }
+
+    /// Has this connection's session asked for something that is still to be carried out?
+    fn has_wishes(&self, id: ConnId) -> bool {
+        let batches = self.batches.iter().flatten();
+        batches.chain(&self.agenda).any(|effect| effect.is_of(id))
+    }
+
+    /// Forgets what this connection's session asked for.
+    fn forget_wishes(&mut self, id: ConnId) {
+        self.agenda.retain(|effect| !effect.is_of(id));
+        for batch in &mut self.batches {
+            batch.retain(|effect| !effect.is_of(id));
         }
     }
 

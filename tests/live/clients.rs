@@ -303,7 +303,7 @@ fn the_token_of_a_chat_lets_a_client_in() {
 
 #[test]
 fn the_commands_of_a_batch_take_effect_in_their_order() {
-    let server = Server::start(CONFIGURATION);
+    let server = Server::start(&format!("{KEYS}{CONFIGURATION}"));
     let mut client = Client::connect(&server);
     let news = |data: u32, fleeting: bool| json!({"publish": {"channel": "news:a", "data": data, "skip_history": fleeting}});
     let body = json!({"commands": [

@@ -461,7 +461,7 @@ pub(super) fn draw_epoch<S: Sys>(sys: &mut S) -> Epoch {
 }
 
 /// Is something for this client unsent, of its own or of its channel?
-fn has_unsent(conn: &Conn, channels: &Registry) -> bool {
+pub(super) fn has_unsent(conn: &Conn, channels: &Registry) -> bool {
     let behind = |cursor: &Cursor| {
         let channel = channels.get(cursor.channel);
         channel.is_some_and(|channel| matches!(channel.pending(cursor), Pending::Bytes(_)))

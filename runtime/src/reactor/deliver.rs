@@ -71,7 +71,7 @@ impl<S: Sys> Reactor<S> {
         let mut slow = Vec::new();
         self.fan_out(id, &mut slow);
         for id in slow {
-            self.flush(id);
+            self.flush_early(id);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::client::has_unsent;
 use super::{READ_BYTES, Reactor};
 use crate::channel::registry::Registry;
 use crate::channel::{GateState, Life};
@@ -203,6 +204,23 @@ impl<S: Sys> Reactor<S> {
         self.arm_conn(id);
     }
 
+    /// Writes what a session's channels hold for it before something else happens to it; later, if
+    /// what it asked for itself is to be carried out first.
+    pub(super) fn flush_early(&mut self, id: ConnId) {
+        self.demote(id);
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        if !has_unsent(conn, &self.channels) {
+            return;
+        }
+        if self.has_wishes(id) {
+            self.enqueue(id);
+        } else {
+            self.flush(id);
+        }
+    }
+
     fn flush_all(&mut self, id: ConnId) {
         loop {
             let Some(conn) = self.conns.get_mut(id) else {
@@ -358,7 +376,7 @@ impl<S: Sys> Reactor<S> {
         }
         if *why != Disconnect::Done {
             self.with_session(id, |session, cx| session.farewell(why, cx));
-            self.agenda.retain(|effect| !effect.is_of(id));
+            self.forget_wishes(id);
         }
         let Some(conn) = self.conns.get_mut(id) else {
             return;
