@@ -10,7 +10,6 @@
 //!   stream it is given, and a WebSocket, are well-formed to the last byte.
 //! - When the client has gone and the server was told to stop, no socket is left.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use lmserver::Plugins;
 use lmserver::access::{Policy, PolicySettings};
 use lmserver::api::{Api, ApiSettings};
 use lmserver::config::{Config, Environment, Flags, Inputs};
+use lmserver_centrifuge::Centrifuge;
 use lmserver_proto::http1::client::{Exchange, ResponseEvent};
 use lmserver_proto::http1::server::{Connection, Event};
 use lmserver_proto::http1::{Limits, Method, Response};
@@ -128,9 +128,12 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
         Ok((config, _)) => config,
         Err(report) => panic!("{report}"),
     };
-    let mut transports: BTreeMap<Box<str>, Box<dyn Transport>> = BTreeMap::new();
-    transports.insert("sse".into(), Box::new(lmserver_sse::Sse));
-    transports.insert("websocket".into(), Box::new(lmserver_websocket::WebSocket));
+    let transports: [(&str, Box<dyn Transport>); 2] = [
+        ("sse", Box::new(lmserver_sse::Sse)),
+        ("websocket", Box::new(lmserver_websocket::WebSocket)),
+    ];
+    let centrifuge = Centrifuge::new([7; 16]);
+    let clients = centrifuge.transports();
     let api = Api::new(ApiSettings {
         api_keys: config.auth.api_keys,
         is_server_api_open: config.is_server_api_open,
@@ -139,9 +142,12 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
         allowed_origins: config.server.allowed_origins,
         page: config.server.page,
         policy: Policy::new(PolicySettings::new(config.namespaces)),
-        transports,
-        client_transports: BTreeMap::new(),
-        node: "".into(),
+        transports: transports.map(|(name, it)| (name.into(), it)).into(),
+        client_transports: clients
+            .into_iter()
+            .map(|(name, it)| (name.into(), it))
+            .collect(),
+        node: centrifuge.node().into(),
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     });
