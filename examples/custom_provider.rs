@@ -14,7 +14,6 @@ use lmserver::proto::http1::client::{Exchange, ResponseEvent, write_request};
 use lmserver::proto::http1::{Limits, Method};
 use lmserver::runtime::event::{ErrorCode, FinishReason};
 use lmserver::runtime::plugin::provider::*;
-use lmserver::runtime::time::Moment;
 use serde_json::{Value, json};
 
 /// The built-in plugins and this one. Its name is the `kind` of a configured provider.
@@ -43,7 +42,7 @@ impl Provider for Ollama {
     }
 
     /// Writes the request; the engine connects, sends it, and keeps the timers.
-    fn start(&self, ask: &ChatRequest, model: &str, _: Moment) -> Result<Start, ProviderError> {
+    fn start(&self, ask: &ChatRequest, model: &str, _: StartCx) -> Result<Start, ProviderError> {
         let turn = |role: &str, text: &str| json!({"role": role, "content": text});
         let mut messages = Vec::from_iter(ask.system.iter().map(|text| turn("system", text)));
         for message in &ask.messages {

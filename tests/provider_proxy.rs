@@ -9,15 +9,14 @@ use lmserver::Plugins;
 use lmserver::config::{Config, Environment, Flags, Inputs};
 use lmserver::runtime::event::ErrorCode;
 use lmserver::runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start,
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
 };
-use lmserver::runtime::time::Moment;
 
 /// Refuses every request, and says where it would connect.
 struct Picky(Endpoint);
 
 impl Provider for Picky {
-    fn start(&self, _: &ChatRequest, _: &str, _: Moment) -> Result<Start, ProviderError> {
+    fn start(&self, _: &ChatRequest, _: &str, _: StartCx) -> Result<Start, ProviderError> {
         Err(ProviderError::new(
             ErrorCode::ProviderBadRequest,
             "not this one",

@@ -12,9 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use lmserver_runtime::plugin::provider::{
     BaseUrl, ChatRequest, Generation, Output, PluginSection, Provider, ProviderError,
-    ProviderSettings, Secret,
+    ProviderSettings, Secret, StartCx,
 };
-use lmserver_runtime::time::Moment;
 
 use crate::{cut, mode};
 
@@ -130,7 +129,7 @@ fn chunked(fields: &str, input: &[u8]) -> Vec<u8> {
 fn generation() -> Box<dyn Generation> {
     let provider = open();
     let start =
-        provider.and_then(|provider| provider.start(&ChatRequest::default(), "m", Moment(1)).ok());
+        provider.and_then(|provider| provider.start(&ChatRequest::default(), "m", StartCx::default()).ok());
     let Some(start) = start else {
         panic!("a provider of nothing but defaults")
     };

@@ -16,7 +16,9 @@ use lmserver_runtime::channel::{Backlog, Placement, Published, Snapshot};
 use lmserver_runtime::directory::{Members, Signal, Target as Addressee};
 use lmserver_runtime::event::{After, ErrorCode, Position};
 use lmserver_runtime::metrics::Metrics;
-use lmserver_runtime::plugin::provider::{ChatRequest, Provider, ProviderError, Secret, Start};
+use lmserver_runtime::plugin::provider::{
+    ChatRequest, Provider, ProviderError, Secret, Start, StartCx,
+};
 use lmserver_runtime::plugin::query::{Publish, Range};
 use lmserver_runtime::plugin::service::{Answer, Continuation, Query, Reply, Service, Submission};
 use lmserver_runtime::plugin::stage::Stage;
@@ -469,7 +471,7 @@ impl Session for Deaf {
 struct Mute;
 
 impl Provider for Mute {
-    fn start(&self, _: &ChatRequest, _: &str, _: Moment) -> Result<Start, ProviderError> {
+    fn start(&self, _: &ChatRequest, _: &str, _: StartCx) -> Result<Start, ProviderError> {
         Err(ProviderError::new(ErrorCode::Internal, "never asked"))
     }
 }

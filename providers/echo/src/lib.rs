@@ -13,7 +13,7 @@ use std::time::Duration;
 use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
 use lmserver_runtime::plugin::provider::{
     ChatRequest, Content, Generation, Output, PluginSection, Provider, ProviderError,
-    ProviderSettings, Start,
+    ProviderSettings, Start, StartCx,
 };
 use lmserver_runtime::time::Moment;
 use serde_json::Value;
@@ -36,7 +36,7 @@ impl Provider for Echo {
         &self,
         request: &ChatRequest,
         _model: &str,
-        now: Moment,
+        cx: StartCx,
     ) -> Result<Start, ProviderError> {
         let message = request
             .messages
@@ -57,7 +57,7 @@ impl Provider for Echo {
             estimated: true,
             ..Usage::default()
         };
-        let next = Some(now + self.delay);
+        let next = Some(cx.now + self.delay);
         let generation = Words {
             answer,
             at: 0,
@@ -224,7 +224,11 @@ mod tests {
             messages,
             ..ChatRequest::default()
         };
-        let start = provider.start(&request, "echo", Moment(1000)).unwrap();
+        let cx = StartCx {
+            now: Moment(1000),
+            ..StartCx::default()
+        };
+        let start = provider.start(&request, "echo", cx).unwrap();
         assert!(start.upstream.is_none());
         start.generation
     }

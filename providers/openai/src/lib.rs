@@ -35,9 +35,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lmserver_runtime::plugin::provider::{
     ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start,
-    Upstream,
+    StartCx, Upstream,
 };
-use lmserver_runtime::time::Moment;
 
 use crate::instance::Instance;
 use crate::stream::Stream;
@@ -69,10 +68,10 @@ impl Provider for ChatCompletions {
         &self,
         request: &ChatRequest,
         model: &str,
-        now: Moment,
+        cx: StartCx,
     ) -> Result<Start, ProviderError> {
         let count = self.started.fetch_add(1, Ordering::Relaxed);
-        let seed = now.0.rotate_left(32) ^ u64::from(count);
+        let seed = cx.now.0.rotate_left(32) ^ u64::from(count);
         Ok(Start {
             generation: Box::new(Stream::new(Arc::clone(&self.instance), seed)),
             upstream: Some(Upstream {

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Generation, Output, PluginSection, ProviderSettings,
+    BaseUrl, ChatRequest, Generation, Output, PluginSection, ProviderSettings, StartCx,
 };
-use lmserver_runtime::time::Moment;
 use proptest::prelude::*;
 
 struct Bare;
@@ -44,7 +43,7 @@ fn generation() -> Box<dyn Generation> {
     };
     let provider = lmserver_openai::open(settings, &mut Bare).unwrap();
     provider
-        .start(&ChatRequest::default(), "m", Moment(1))
+        .start(&ChatRequest::default(), "m", StartCx::default())
         .unwrap()
         .generation
 }

@@ -17,9 +17,8 @@ use std::time::Duration;
 use lmserver_runtime::event::Usage;
 use lmserver_runtime::plugin::provider::{
     BaseUrl, ChatRequest, Generation, Output, PluginSection, ProviderError, ProviderSettings,
-    Secret,
+    Secret, StartCx,
 };
-use lmserver_runtime::time::Moment;
 use serde_json::{Value, json};
 
 /// A section without keys.
@@ -52,7 +51,7 @@ fn generation() -> Box<dyn Generation> {
     };
     let provider = lmserver_openai::open(settings, &mut Bare).unwrap();
     provider
-        .start(&ChatRequest::default(), "m", Moment(1))
+        .start(&ChatRequest::default(), "m", StartCx::default())
         .unwrap()
         .generation
 }

@@ -39,8 +39,17 @@ pub trait Provider: Send + Sync {
         &self,
         request: &ChatRequest,
         model: &str,
-        now: Moment,
+        cx: StartCx,
     ) -> Result<Start, ProviderError>;
+}
+
+/// What a provider is told about the moment at which a generation begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartCx {
+    /// The engine's clock: for deadlines.
+    pub now: Moment,
+    /// The wall clock, as time since 1970: for signatures.
+    pub unix_time: Duration,
 }
 
 /// A generation that is about to begin.

@@ -4,7 +4,7 @@ use super::{Reactor, contained};
 use crate::channel::registry::Room;
 use crate::event::{Attempt, End, ErrorCode, Event, Failure, FinishReason, Usage};
 use crate::ids::{ChannelId, RunId};
-use crate::plugin::provider::{Output, ProviderError};
+use crate::plugin::provider::{Output, ProviderError, StartCx};
 use crate::run::{Current, Phase, Timer};
 use crate::sys::Sys;
 use crate::time::Moment;
@@ -20,10 +20,14 @@ impl<S: Sys> Reactor<S> {
             debug_assert!(false, "a plan is never empty, and never passed");
             return;
         };
-        let (instance, now) = (&target.instance, self.now);
+        let instance = &target.instance;
+        let cx = StartCx {
+            now: self.now,
+            unix_time: self.sys.unix_time(),
+        };
         log::debug!("asking {}/{}", instance.name, target.model);
         let started = contained(&mut self.metrics, || {
-            instance.provider.start(&run.request, &target.model, now)
+            instance.provider.start(&run.request, &target.model, cx)
         });
         let started = started.unwrap_or_else(|| Err(panicked()));
         match started {

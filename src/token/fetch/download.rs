@@ -15,9 +15,8 @@ use lmserver_proto::http1::content_coding::Decoder;
 use lmserver_proto::http1::{self, Limits, Method, reason_phrase};
 use lmserver_runtime::event::{ErrorCode, FinishReason};
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, Generation, Output, Provider, ProviderError, Start, Upstream,
+    ChatRequest, Endpoint, Generation, Output, Provider, ProviderError, Start, StartCx, Upstream,
 };
-use lmserver_runtime::time::Moment;
 
 use crate::token::LARGEST_KEY_SET;
 
@@ -47,7 +46,7 @@ impl Provider for Download {
         Some(&self.upstream.endpoint)
     }
 
-    fn start(&self, _: &ChatRequest, _: &str, _: Moment) -> Result<Start, ProviderError> {
+    fn start(&self, _: &ChatRequest, _: &str, _: StartCx) -> Result<Start, ProviderError> {
         let document = Document {
             exchange: Exchange::new(&Method::Get),
             reader: Reader {

@@ -1,3 +1,5 @@
+use lmserver_runtime::plugin::provider::StartCx;
+
 use super::*;
 
 const URL: &str = "https://issuer.example/keys";
@@ -51,7 +53,7 @@ impl Bench {
         let Some(answer) = answer else { return };
         let target = &running.plan.targets[0];
         let provider = &target.instance.provider;
-        let start = provider.start(&running.request, &target.model, Moment(0));
+        let start = provider.start(&running.request, &target.model, StartCx::default());
         let mut generation = start.unwrap().generation;
         let length = answer.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}");

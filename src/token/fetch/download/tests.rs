@@ -22,7 +22,7 @@ fn download(found: &Found) -> Download {
 /// Feeds an answer in these pieces, then its end if that is told.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, is_closed: bool) -> Came {
     let found = Found::default();
-    let start = download(&found).start(&ChatRequest::default(), "m", Moment(0));
+    let start = download(&found).start(&ChatRequest::default(), "m", StartCx::default());
     let mut generation = start.unwrap().generation;
     let mut out = Vec::new();
     let mut outcome = pieces
@@ -67,7 +67,7 @@ fn the_request_asks_for_the_document_and_nothing_else() {
     let start = download(&Found::default());
     assert_eq!(&*start.endpoint().unwrap().host, "issuer.example");
     let start = start
-        .start(&ChatRequest::default(), "m", Moment(0))
+        .start(&ChatRequest::default(), "m", StartCx::default())
         .unwrap();
     let upstream = start.upstream.unwrap();
     assert!(upstream.endpoint.tls);
