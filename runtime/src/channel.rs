@@ -72,6 +72,8 @@ pub(crate) struct Channel {
     number: u32,
     /// What an open channel keeps.
     retention: Retention,
+    /// How long a chat goes on with nobody reading it, where its question says so.
+    abandon_after: Option<Duration>,
     /// When the newest publication of an open channel came.
     published_at: Moment,
     /// When the registry looks whether its history is too old.
@@ -114,6 +116,7 @@ impl Channel {
             life,
             number,
             retention: Retention::NONE,
+            abandon_after: None,
             published_at: Moment(0),
             history_due: None,
             log: Log::default(),
@@ -150,7 +153,7 @@ impl Channel {
         let mut views = std::mem::take(&mut self.views);
         if let Some(entry) = self.entry(offset) {
             for view in views.iter_mut().flatten() {
-                view.log.push(|out| view.encoding.encode(&entry, out));
+                view.push(&entry);
             }
         }
         self.views = views;
@@ -209,22 +212,13 @@ impl Channel {
         if let Some(index) = found {
             return u8::try_from(index).unwrap_or(u8::MAX);
         }
-        let mut log = Log::starting_at(self.oldest);
+        let mut view = View::new(self.id, encoding, self.oldest);
         for offset in self.oldest..=self.log.last_offset() {
             if let Some(entry) = self.entry(offset) {
-                log.push(|out| encoding.encode(&entry, out));
+                view.push(&entry);
             }
         }
-        let delivered = log.end();
-        let view = View {
-            channel: self.id,
-            encoding,
-            log,
-            subscribers: Vec::new(),
-            delivered,
-            delivered_at: Moment(0),
-            unread_since: None,
-        };
+        view.delivered = view.log.end();
         let index = match self.views.iter().position(Option::is_none) {
             Some(free) => free,
             None => {
@@ -459,12 +453,7 @@ impl Channel {
 
     /// Bytes of the answer: every log with its index, the snapshot, and a fixed overhead.
     fn answer_bytes(&self) -> usize {
-        let views: usize = self
-            .views
-            .iter()
-            .flatten()
-            .map(|view| view.log.bytes())
-            .sum();
+        let views: usize = self.views.iter().flatten().map(View::bytes).sum();
         CHANNEL_OVERHEAD
             + self.name.len()
             + self.kinds.len()

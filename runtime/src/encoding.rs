@@ -1,9 +1,9 @@
 //! How a transport puts events on the wire. Channels keep the bytes, so this stands below them.
 
-use crate::event::{Details, Epoch, Kind, Position};
+use crate::event::{Details, Epoch, Kind, Position, text_in_json};
 
-/// One way to put events on the wire. It has no state: it runs once per event, however many
-/// subscribers there are, and its bytes serve them all.
+/// One way to put events on the wire. It runs once per event, however many subscribers there are,
+/// and its bytes serve them all. It has no state of its own, but may have an [`Encoder`] that has.
 pub trait Encoding: Send + Sync {
     /// A name that is unique among encodings: `sse/chunked`, `ws/text`.
     fn name(&self) -> &'static str;
@@ -11,10 +11,30 @@ pub trait Encoding: Send + Sync {
     /// Appends one event, framed completely: any run of events is a valid stretch of wire.
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>);
 
+    /// What encodes the events of one channel, for encodings in which an event depends on those
+    /// before it; [`encode`](Self::encode) is not called then. Each view has one of its own, made
+    /// with the view and given every event from the first, so that the bytes are the same however
+    /// late that is. None: [`encode`](Self::encode) does.
+    fn encoder(&self) -> Option<Box<dyn Encoder>> {
+        None
+    }
+
     /// What is put around a run of events of `length` bytes, never 0, when it is sent, for transports that
     /// frame messages of several events. It must be the same for the same length each time.
     fn envelope(&self, _length: usize) -> Option<Envelope> {
         None
+    }
+}
+
+/// An encoding with a memory: it encodes the events of one channel, one after the other, for all
+/// who read them. What it writes may depend on nothing but them.
+pub trait Encoder {
+    /// Appends one event, framed completely; or nothing, where there is nothing to say yet.
+    fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>);
+
+    /// Bytes that it holds beside its own size; they count to the channel's.
+    fn bytes(&self) -> usize {
+        0
     }
 }
 
@@ -112,9 +132,15 @@ pub struct Entry<'a> {
     pub is_kept: bool,
     /// The channel's number, which no other channel of this process has; from 1.
     pub number: u32,
+    /// When the chat began: seconds since 1970. 0 in open channels.
+    pub created: u64,
+    /// What the application keeps with the chat, [`Submission::note`]; empty in open channels.
+    ///
+    /// [`Submission::note`]: crate::plugin::service::Submission::note
+    pub note: &'a [u8],
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     /// The entry's position.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -122,6 +148,13 @@ impl Entry<'_> {
             epoch: self.epoch,
             offset: self.offset,
         }
+    }
+
+    /// The text of a chunk, of reasoning or of a refusal as its JSON has it: a string with its
+    /// quotes, to be copied into other JSON as it is.
+    #[must_use]
+    pub fn text(&self) -> Option<&'a [u8]> {
+        text_in_json(self.kind, self.json)
     }
 }
 

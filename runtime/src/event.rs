@@ -131,6 +131,19 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// The string, quotes included, in the JSON of an event that is text and nothing else.
+pub(crate) fn text_in_json(kind: Kind, json: &[u8]) -> Option<&[u8]> {
+    let word = match kind {
+        Kind::Chunk => "chunk",
+        Kind::Reasoning => "reasoning",
+        Kind::Refusal => "refusal",
+        Kind::Start | Kind::ToolCall | Kind::End | Kind::Error | Kind::Data => return None,
+    };
+    // As `write_text_event` has written it.
+    let before = br#"{"type":"","message":"#.len() + word.len();
+    json.get(before..json.len().checked_sub(1)?)
+}
+
 fn write_text_event(kind: &str, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"type":""#);
     out.extend_from_slice(kind.as_bytes());
@@ -269,6 +282,13 @@ mod tests {
             ),
         ] {
             assert_eq!(json(&event), want);
+            if let Event::Chunk(text) | Event::Reasoning(text) | Event::Refusal(text) = &event {
+                let string = text_in_json(event.kind(), want.as_bytes()).unwrap();
+                let read: String = serde_json::from_slice(string).unwrap();
+                assert_eq!(&*read, &**text);
+            } else {
+                assert_eq!(text_in_json(event.kind(), want.as_bytes()), None);
+            }
             assert_eq!(
                 event.kind().is_terminal(),
                 matches!(event, Event::End(_) | Event::Error(_))

@@ -59,6 +59,8 @@ pub(super) fn post(
         plan,
         idempotency,
         is_unattended: false,
+        abandon_after: None,
+        note: Box::default(),
     };
     let stream = accept::stream(request, stream)?.map(|transport| Stream {
         transport: Arc::clone(transport),

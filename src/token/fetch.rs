@@ -231,6 +231,8 @@ impl Fetched {
             },
             idempotency: None,
             is_unattended: true,
+            abandon_after: None,
+            note: Box::default(),
         };
         self.fetch = Some(Fetch {
             channel,

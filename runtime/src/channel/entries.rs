@@ -18,6 +18,8 @@ impl Channel {
             previous: self.previous(offset),
             is_kept: self.is_kept(),
             number: self.number,
+            created: self.snapshot.created,
+            note: &self.snapshot.note,
         })
     }
 }

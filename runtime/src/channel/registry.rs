@@ -64,6 +64,19 @@ pub(crate) enum Created {
     Overloaded,
 }
 
+/// What belongs to the question of a chat.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Question {
+    /// Bytes that it holds while it is being answered.
+    pub(crate) request_bytes: usize,
+    /// How long it goes on with nobody reading it; none: as the limits say.
+    pub(crate) abandon_after: Option<Duration>,
+    /// When it was asked: seconds since 1970.
+    pub(crate) created: u64,
+    /// What the application keeps with it.
+    pub(crate) note: Box<[u8]>,
+}
+
 /// What became of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishOutcome {
@@ -135,11 +148,15 @@ impl Registry {
         Created::New(id)
     }
 
-    /// Counts the request that a chat answers, until it is answered.
-    pub(crate) fn hold_request(&mut self, id: ChannelId, bytes: usize) {
+    /// Takes what belongs to a chat's question. It counts: the request until it is answered.
+    pub(crate) fn hold(&mut self, id: ChannelId, question: Question, now: Moment) {
         if let Some(channel) = self.channels.get_mut(id) {
-            channel.request_bytes = bytes;
+            channel.request_bytes = question.request_bytes;
+            channel.abandon_after = question.abandon_after;
+            channel.snapshot.created = question.created;
+            channel.snapshot.note = question.note;
         }
+        self.set_expiry(id, now);
         self.recount(id);
     }
 

@@ -27,6 +27,12 @@ pub struct Snapshot {
     pub error: Option<Failure>,
     /// The targets that failed before.
     pub attempts: Vec<Attempt>,
+    /// When it began: seconds since 1970.
+    pub created: u64,
+    /// What the application keeps with it, [`Submission::note`].
+    ///
+    /// [`Submission::note`]: crate::plugin::service::Submission::note
+    pub note: Box<[u8]>,
 }
 
 /// How a chat stands.
@@ -134,7 +140,7 @@ impl Snapshot {
                 size_of::<ToolCallSoFar>() + call.id.len() + call.name.len() + call.arguments.len()
             })
             .sum();
-        self.text.len() + self.reasoning.len() + self.refusal.len() + calls
+        self.text.len() + self.reasoning.len() + self.refusal.len() + self.note.len() + calls
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the engine is asked, by the service and by sessions, and what it answers.
 
+use std::time::Duration;
+
 use crate::channel::{History, Idempotency, Published, Snapshot};
 use crate::directory::{Members, Signal, Target};
 use crate::event::{Details, Position};
@@ -82,6 +84,12 @@ pub struct Submission {
     pub idempotency: Option<Idempotency>,
     /// Is it nobody's answer, so that it goes on however long nobody listens?
     pub is_unattended: bool,
+    /// How long it goes on with nobody listening, where that is not as `cancel_when_abandoned`
+    /// says. With zero it ends as soon as its last listener has gone, and if none came, soon.
+    pub abandon_after: Option<Duration>,
+    /// What the application wants kept with the chat: bytes that mean nothing to the engine. They
+    /// count to the channel's.
+    pub note: Box<[u8]>,
 }
 
 /// The engine's answer to a [`Query`].

@@ -33,7 +33,7 @@ use crate::time::Moment;
 
 pub use crate::channel::Lost;
 pub use crate::directory::{Identity, Membership, Notice, Signal, Target};
-pub use crate::encoding::{Encoding, Entry, Envelope};
+pub use crate::encoding::{Encoder, Encoding, Entry, Envelope};
 
 /// Opens sessions. One value per kind of transport, shared.
 pub trait Transport: Send + Sync {

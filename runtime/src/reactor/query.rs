@@ -2,7 +2,7 @@
 
 use super::client::draw_epoch;
 use super::{Reactor, contained};
-use crate::channel::registry::{Created, PublishOutcome, Registry};
+use crate::channel::registry::{Created, PublishOutcome, Question, Registry};
 use crate::channel::{Channel, History, Life, Placement, Published};
 use crate::directory::{Directory, Notice};
 use crate::effect::Effect;
@@ -235,6 +235,8 @@ impl<S: Sys> Reactor<S> {
             plan,
             idempotency,
             is_unattended,
+            abandon_after,
+            note,
         } = submission;
         // A repetition finds its channel even while the server stops.
         let created = match self.channels.find_repeated(idempotency) {
@@ -255,8 +257,13 @@ impl<S: Sys> Reactor<S> {
             Created::Conflict => return Outcome::Conflict,
             Created::Overloaded => return Outcome::Overloaded,
         };
-        self.channels
-            .hold_request(channel, request_bytes.saturating_mul(2));
+        let question = Question {
+            request_bytes: request_bytes.saturating_mul(2),
+            abandon_after,
+            created: self.sys.unix_time().as_secs(),
+            note,
+        };
+        self.channels.hold(channel, question, self.now);
         self.append(channel, &Event::Start { model });
         let run = Run::new(channel, request, plan, is_unattended);
         let run = self.runs.insert_with(|_| run);

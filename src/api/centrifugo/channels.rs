@@ -296,6 +296,8 @@ mod tests {
             previous: None,
             is_kept: true,
             number: 1,
+            created: 0,
+            note: b"",
         };
         let entries = [
             entry(2, &br#"{"a": 1}"#[..], None),

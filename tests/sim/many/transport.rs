@@ -161,6 +161,8 @@ impl Service for Application {
             plan: cx.routing.plan(None).unwrap(),
             idempotency: None,
             is_unattended: false,
+            abandon_after: None,
+            note: Box::default(),
         };
         let then = |_: Answer<'_>, _: &mut ServiceCx<'_>| Reply::Response(Response::empty(200));
         Reply::Ask(Query::Submit(Box::new(submission)), Box::new(then))

@@ -69,6 +69,8 @@ impl Missed {
             previous: None,
             is_kept: epoch.is_some(),
             number: 0,
+            created: 0,
+            note: b"",
         }
     }
 }

@@ -90,6 +90,8 @@ mod tests {
             previous: None,
             is_kept: true,
             number: 1,
+            created: 0,
+            note: b"",
         };
         let mut plain = Vec::new();
         PLAIN.encode(&entry, &mut plain);

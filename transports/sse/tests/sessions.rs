@@ -85,6 +85,8 @@ fn first() -> Entry<'static> {
         previous: None,
         is_kept: true,
         number: 1,
+        created: 0,
+        note: b"",
     }
 }
 

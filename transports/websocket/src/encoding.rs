@@ -92,6 +92,8 @@ mod tests {
             previous: None,
             is_kept: true,
             number: 1,
+            created: 0,
+            note: b"",
         };
         let mut out = Vec::new();
         ENCODING.encode(&entry, &mut out);

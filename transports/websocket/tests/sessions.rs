@@ -506,6 +506,8 @@ fn encode(kind: Kind, json: &str) -> Vec<u8> {
         previous: None,
         is_kept: true,
         number: 1,
+        created: 0,
+        note: b"",
     };
     lmserver_websocket::ENCODING.encode(&entry, &mut out);
     out.split_off(b"log so far".len())

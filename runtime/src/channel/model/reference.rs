@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::channel::{Placement, ResetReason};
-use crate::encoding::{Encoding, Entry};
+use crate::encoding::{Encoder, Encoding, Entry};
 use crate::event::{After, Epoch, Event, FinishReason, Kind, Position};
 use crate::ids::ChannelId;
 use crate::limits::ChannelLimits;
@@ -55,7 +55,44 @@ impl Encoding for Sparse {
     }
 }
 
-pub(super) const ENCODINGS: [&dyn Encoding; 3] = [&Framed, &Lines, &Sparse];
+/// An encoding with a memory: it numbers the chunks of an answer.
+pub(super) struct Counting;
+
+impl Encoding for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        write_counted(0, entry.json, out);
+    }
+
+    fn encoder(&self) -> Option<Box<dyn Encoder>> {
+        Some(Box::new(Counter { chunks: 0 }))
+    }
+}
+
+struct Counter {
+    chunks: usize,
+}
+
+impl Encoder for Counter {
+    fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        self.chunks += usize::from(entry.kind == Kind::Chunk);
+        write_counted(self.chunks, entry.json, out);
+    }
+
+    fn bytes(&self) -> usize {
+        self.chunks
+    }
+}
+
+fn write_counted(chunks: usize, json: &[u8], out: &mut Vec<u8>) {
+    out.extend(chunks.to_string().into_bytes());
+    out.extend(json);
+}
+
+pub(super) const ENCODINGS: [&dyn Encoding; 4] = [&Framed, &Lines, &Sparse, &Counting];
 
 /// One channel: all its events, for ever.
 pub(super) struct Reference {
@@ -123,8 +160,16 @@ impl Reference {
             previous: None,
             is_kept: true,
             number: 1,
+            created: 0,
+            note: b"",
         };
-        ENCODINGS[encoding].encode(&entry, &mut out);
+        if ENCODINGS[encoding].encoder().is_some() {
+            let events = self.events.iter().take(usize::try_from(offset).unwrap());
+            let chunks = events.filter(|(kind, _)| *kind == Kind::Chunk).count();
+            write_counted(chunks, json, &mut out);
+        } else {
+            ENCODINGS[encoding].encode(&entry, &mut out);
+        }
         out
     }
 

@@ -26,6 +26,13 @@ impl Registry {
             if channel.life == Life::Open {
                 self.forget(id, now);
             } else {
+                // Whoever repeats a question that was given up for it wants an answer, not the
+                // beginning of one.
+                if channel.abandon_after.is_some()
+                    && let Some(key) = channel.idempotency.take()
+                {
+                    self.idempotency.remove(&key);
+                }
                 abandoned.push(id);
             }
         }
@@ -124,7 +131,7 @@ impl Registry {
                 Some(channel.retention.position_ttl.min(VOID_TTL))
             }
             Life::Open => Some(channel.retention.position_ttl),
-            Life::Running => self.limits.cancel_when_abandoned,
+            Life::Running => channel.abandon_after.or(self.limits.cancel_when_abandoned),
             Life::Finished => None,
         };
         self.reckon_idle(id);
