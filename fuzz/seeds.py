@@ -183,6 +183,33 @@ def sse_decoder():
             write("sse_decoder", "0", path.read_bytes())
 
 
+def event(headers, payload=b""):
+    block = b"".join(bytes([len(name)]) + name + value for name, value in headers)
+    lengths = struct.pack(">II", 16 + len(block) + len(payload), len(block))
+    message = lengths + struct.pack(">I", zlib.crc32(lengths)) + block + payload
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+HEADERS = [
+    (b"0", b"\0"), (b"1", b"\1"), (b"2", b"\2\2"), (b"3", b"\3\0\3"), (b"4", b"\4\0\0\0\4"),
+    (b"5", b"\5" + bytes(8)), (b"6", b"\6\0\5bytes"), (b"7", b"\7\0\4utf8"), (b"8", b"\x08" + bytes(8)),
+    (b"9", b"\x09" + bytes(16)),
+]
+
+
+def aws_event_stream():
+    kind = [(b":event-type", b"\7\0\x0cmessageStart"), (b":message-type", b"\7\0\5event")]
+    streams = [event([]), event([], b"payload"), event(HEADERS), event(kind, b"{}") * 2]
+    streams += [streams[2][:-1] + b"x", streams[1][:9], event([(b"", b"\0")]), event([(b"a", b"\x0a")])]
+    for stream in streams:
+        for mode in "01":
+            write("aws_event_stream", mode, stream)
+    block = b"".join(bytes([len(name)]) + name + value for name, value in HEADERS)
+    for content in (b"\0\0", bytes([len(block), 5]) + block + b"hello", b"\3\1\1a\0x" * 3, b"\4\0\1a\x0a\0"):
+        write("aws_event_stream", "2", content)
+        write("aws_event_stream", "3", content)
+
+
 def provider_openai():
     for path in sorted((DATA / "openai").glob("*.sse")):
         for mode in "034":
@@ -344,8 +371,8 @@ def http_request():
 
 
 if __name__ == "__main__":
-    for target in (http_request, http_response, ws_frames, sse_decoder, provider_openai, config, connection,
-                   centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
+    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai, config,
+                   connection, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)

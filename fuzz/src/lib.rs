@@ -9,6 +9,7 @@
 //! finding repeats without anything but its file.
 #![forbid(unsafe_code)]
 
+pub mod aws_event_stream;
 mod centrifuge;
 pub mod centrifuge_emulation;
 pub mod centrifuge_json;

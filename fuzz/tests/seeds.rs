@@ -38,6 +38,11 @@ fn sse_decoder() {
 }
 
 #[test]
+fn aws_event_stream() {
+    each("aws_event_stream", lmserver_fuzz::aws_event_stream::check);
+}
+
+#[test]
 fn provider_openai() {
     each("provider_openai", lmserver_fuzz::provider_openai::check);
 }

@@ -37,7 +37,7 @@ mod target;
 
 pub use self::body::{Body, Step};
 pub use self::chunked::{ChunkDecoder, LAST_CHUNK, write_chunk};
-pub use self::date::imf_fixdate;
+pub use self::date::{basic_date_time, imf_fixdate};
 pub use self::error::Error;
 pub use self::fields::Fields;
 pub use self::framing::{Answers, Framing, Message, framing};

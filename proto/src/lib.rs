@@ -3,7 +3,9 @@
 //! Nothing here owns a socket, asks a clock, draws a random number or starts a thread.
 //! That is what lets the same code run under the reactor, the simulator and a fuzzer.
 
+pub mod aws_event_stream;
 pub mod centrifuge;
+mod crc;
 pub mod http1;
 pub mod json;
 pub mod percent;

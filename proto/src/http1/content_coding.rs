@@ -19,7 +19,6 @@
 //! # Ok::<(), lmserver_proto::http1::content_coding::Error>(())
 //! ```
 
-mod crc;
 mod deflate;
 mod gzip;
 mod inflate;

@@ -6,7 +6,6 @@
 /// last second, since the format has four digits.
 #[must_use]
 pub fn imf_fixdate(unix_seconds: u64) -> String {
-    const LAST: u64 = 253_402_300_799;
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -24,6 +23,21 @@ pub fn imf_fixdate(unix_seconds: u64) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
+
+/// A moment in the basic format of ISO 8601, as request signatures carry it: `19941106T084937Z`.
+///
+/// Seconds since 1970-01-01 as for [`imf_fixdate`], up to the year 9999.
+#[must_use]
+pub fn basic_date_time(unix_seconds: u64) -> String {
+    let seconds = unix_seconds.min(LAST);
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let month = month + 1;
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The last second of the year 9999.
+const LAST: u64 = 253_402_300_799;
 
 /// Year, month from 0 and day from 1 of a day since 1970-01-01.
 ///
@@ -50,6 +64,19 @@ fn civil(days: u64) -> (u64, usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_basic_format_has_the_same_digits() {
+        for (seconds, want) in [
+            (0, "19700101T000000Z"),
+            (784_111_777, "19941106T084937Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_440_938_160, "20150830T123600Z"),
+            (u64::MAX, "99991231T235959Z"),
+        ] {
+            assert_eq!(basic_date_time(seconds), want);
+        }
+    }
 
     #[test]
     fn known_moments_are_written_as_rfc_9110_writes_them() {

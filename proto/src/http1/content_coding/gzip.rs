@@ -1,8 +1,8 @@
 //! The gzip format (RFC 1952): members with a header and a checksum, one behind the other.
 
-use super::crc::Crc;
 use super::inflate::Inflate;
 use super::{Error, Progress};
+use crate::crc::Crc;
 
 /// Bytes of a header. The extra field alone may have 65,537.
 const HEADER_BYTES_MAX: u32 = 128 * 1024;

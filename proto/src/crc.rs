@@ -1,17 +1,18 @@
-//! The checksum of gzip (RFC 1952 §8): a cyclic redundancy check of 32 bits.
+//! The checksum of gzip (RFC 1952 §8) and of AWS event streams: a cyclic redundancy check of 32
+//! bits.
 //!
 //! It goes byte by byte through a table of 1 KiB. Tables of 16 KiB would be faster, and so would
 //! the processor's own instructions, by less than inflating the same bytes takes.
 
 /// The checksum of what went through, and how much that was.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Crc {
+pub(crate) struct Crc {
     sum: u32,
     amount: u64,
 }
 
 impl Crc {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         let register = bytes.iter().fold(!self.sum, |register, byte| {
             let [low, ..] = register.to_le_bytes();
             let step = TABLE.get(usize::from(low ^ byte)).copied();
@@ -21,9 +22,14 @@ impl Crc {
         self.amount = self.amount.wrapping_add(bytes.len() as u64);
     }
 
-    /// The trailer that this has: checksum and size modulo 2^32 (RFC 1952 §2.3.1), as one
+    /// The checksum alone.
+    pub(crate) fn sum(self) -> u32 {
+        self.sum
+    }
+
+    /// The trailer of gzip that this has: checksum and size modulo 2^32 (RFC 1952 §2.3.1), as one
     /// number of which the checksum is the lower half.
-    pub(super) fn trailer(self) -> u64 {
+    pub(crate) fn trailer(self) -> u64 {
         self.amount << 32 | u64::from(self.sum)
     }
 }
