@@ -38,6 +38,7 @@ mod refusal;
 mod route;
 mod token;
 
+pub use auth::ApiKey;
 use auth::Auth;
 use centrifugo::{Desk, Remembered};
 use connection::{Listening, Transports};
@@ -49,7 +50,7 @@ use route::Route;
 /// What the application is built from.
 pub struct ApiSettings {
     /// The keys of those who may ask and publish; with none, anybody may ask.
-    pub api_keys: Vec<Secret>,
+    pub api_keys: Vec<ApiKey>,
     /// Without keys: may anybody publish, and whatever else the server API does? Else nobody may.
     pub is_server_api_open: bool,
     /// Signs and checks the tokens of listeners; without it nobody needs one.

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::client::Exchange;
@@ -25,6 +26,8 @@ pub(crate) mod pool;
 /// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
 pub(crate) struct Run {
     pub(crate) channel: ChannelId,
+    /// Whose tokens it spends, as a label of the metrics.
+    pub(crate) key: Arc<str>,
     pub(crate) request: Box<ChatRequest>,
     pub(crate) plan: Plan,
     /// Which target of the plan is being tried.
@@ -92,12 +95,14 @@ impl Run {
     /// A run before its first attempt.
     pub(crate) fn new(
         channel: ChannelId,
+        key: Arc<str>,
         request: ChatRequest,
         plan: Plan,
         is_unattended: bool,
     ) -> Self {
         Self {
             channel,
+            key,
             request: Box::new(request),
             plan,
             target: 0,

@@ -15,11 +15,13 @@
 //! fields on EventSource and WebSocket) or Bearer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::Request;
 use lmserver_proto::percent;
 use lmserver_runtime::plugin::provider::Secret;
+use lmserver_runtime::plugin::service::NO_KEY;
 use lmserver_runtime::plugin::transport::Admission;
 use ring::digest::{SHA256, digest};
 
@@ -29,16 +31,36 @@ use super::token::{TokenError, TokenKey};
 /// The configured credentials.
 pub(super) struct Auth {
     /// Digests, so that comparing takes the same time whatever was sent.
-    keys: Vec<Digest>,
+    keys: Vec<Key>,
     /// Without keys: may anybody call the server API? Else nobody may.
     is_backend_open: bool,
     tokens: Option<TokenKey>,
     lifetime: Duration,
 }
 
-/// Who asks: a digest of the API key, or zeros where nobody needs one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Caller(pub(super) Digest);
+/// An API key, and what it is called where it must not be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiKey {
+    /// Where it was kept: the name of an environment variable or file, or `literal-1`.
+    pub name: Box<str>,
+    /// The key.
+    pub secret: Secret,
+}
+
+/// A configured key.
+struct Key {
+    digest: Digest,
+    name: Arc<str>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Of the API key; zeros where nobody needs one.
+    pub(super) digest: Digest,
+    /// What the key is called in the metrics; [`NO_KEY`] where nobody needs one.
+    pub(super) name: Arc<str>,
+}
 
 /// SHA-256.
 pub(super) type Digest = [u8; 32];
@@ -46,7 +68,7 @@ pub(super) type Digest = [u8; 32];
 impl Auth {
     /// The credentials; `lifetime` is that of the tokens issued here.
     pub(super) fn new(
-        keys: &[Secret],
+        keys: &[ApiKey],
         is_backend_open: bool,
         secret: Option<&Secret>,
         lifetime: Duration,
@@ -55,7 +77,10 @@ impl Auth {
             is_backend_open,
             keys: keys
                 .iter()
-                .map(|key| sha256(&[key.expose().as_bytes()]))
+                .map(|key| Key {
+                    digest: sha256(&[key.secret.expose().as_bytes()]),
+                    name: key.name.as_ref().into(),
+                })
                 .collect(),
             tokens: secret.map(|secret| TokenKey::new(secret.expose().as_bytes())),
             lifetime,
@@ -65,7 +90,10 @@ impl Auth {
     /// The caller of something that needs an API key.
     pub(super) fn caller(&self, request: &Request) -> Result<Caller, Refusal> {
         if self.keys.is_empty() {
-            return Ok(Caller([0; 32]));
+            return Ok(Caller {
+                digest: [0; 32],
+                name: NO_KEY.into(),
+            });
         }
         self.key_holder(request).ok_or_else(|| {
             let sent = presented_keys(request).next().is_some();
@@ -88,7 +116,7 @@ impl Auth {
             .query()
             .and_then(|query| percent::query_value(query, "api_key"));
         match query {
-            Some(key) if self.knows(&sha256(&[key.as_bytes()])) => Ok(()),
+            Some(key) if self.holder(sha256(&[key.as_bytes()])).is_some() => Ok(()),
             _ => self.caller(request).map(|_| ()),
         }
     }
@@ -151,17 +179,21 @@ impl Auth {
 
     /// The holder of a configured key, if the request is from one.
     fn key_holder(&self, request: &Request) -> Option<Caller> {
-        presented_keys(request)
-            .map(|key| sha256(&[key]))
-            .find(|digest| self.knows(digest))
-            .map(Caller)
+        presented_keys(request).find_map(|key| self.holder(sha256(&[key])))
     }
 
     /// Compares with every key and every byte, found or not.
-    fn knows(&self, digest: &Digest) -> bool {
-        self.keys
-            .iter()
-            .fold(false, |found, key| found | is_equal(key, digest))
+    fn holder(&self, digest: Digest) -> Option<Caller> {
+        let mut found = None;
+        for key in &self.keys {
+            if is_equal(&key.digest, &digest) {
+                found = Some(key);
+            }
+        }
+        found.map(|key| Caller {
+            digest,
+            name: Arc::clone(&key.name),
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn post(
     cx: &mut ServiceCx<'_>,
 ) -> Outcome {
     let caller = auth.caller(request)?;
-    let idempotency = idempotency(request, body, caller)?;
+    let idempotency = idempotency(request, body, &caller)?;
     refuse_if_busy(cx, idempotency.is_some())?;
     accept::content(request, body)?;
     let question = question::read(body)?;
@@ -55,6 +55,7 @@ pub(super) fn post(
         channel: new_channel(cx),
         model: question.model.as_deref().unwrap_or("default").into(),
         request: question.request,
+        key: caller.name,
         request_bytes: body.len(),
         plan,
         idempotency,
@@ -233,7 +234,7 @@ fn channel(id: &str) -> Result<Box<str>, Refusal> {
 fn idempotency(
     request: &Request,
     body: &[u8],
-    caller: Caller,
+    caller: &Caller,
 ) -> Result<Option<Idempotency>, Refusal> {
     let mut values = request.fields.get_all("idempotency-key");
     let Some(key) = values.next() else {
@@ -245,7 +246,7 @@ fn idempotency(
         )));
     }
     Ok(Some(Idempotency {
-        key: sha256(&[&caller.0, key]),
+        key: sha256(&[&caller.digest, key]),
         body: sha256(&[body]),
     }))
 }

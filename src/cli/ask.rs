@@ -101,7 +101,7 @@ fn server(inputs: Inputs<'_>, url: Option<&str>) -> Result<Server, String> {
         let fix = "name it as its certificate does, with --server https://NAME";
         return Err(format!("lmserver: {problem}: {fix}\n"));
     }
-    let key = key.or_else(|| config.auth.api_keys.first().cloned());
+    let key = key.or_else(|| config.auth.api_keys.first().map(|key| key.secret.clone()));
     let at = match config.server.listen {
         ListenAddr::Unix(path) => At::Unix(path),
         ListenAddr::Tcp(address) => {

@@ -59,6 +59,19 @@ pub(crate) fn fetch(
     Ok((owned(written), Origin::Literal))
 }
 
+/// What a secret that could be read is called where it must not be shown: the name of its
+/// variable or file, or `literal-1` for a first one that is written as it is.
+pub(crate) fn name(written: &str, number: usize) -> String {
+    if let Some(name) = written.strip_prefix("env:") {
+        return name.trim().to_owned();
+    }
+    let file = written.strip_prefix("file:");
+    match file.and_then(|path| Path::new(path.trim()).file_name()) {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => format!("literal-{number}"),
+    }
+}
+
 /// Checks that the text can travel in a header field; white space around it is dropped.
 pub(crate) fn checked(text: &str) -> Result<Secret, Unreadable> {
     let text = text.trim();
@@ -187,6 +200,18 @@ mod tests {
         ] {
             let (secret, from) = read(written, directory.path()).unwrap();
             assert_eq!((secret.expose(), from), (text, origin), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_called_by_its_source() {
+        for (written, want) in [
+            ("env:LMSERVER_API_KEY", "LMSERVER_API_KEY"),
+            ("file:/run/secrets/key", "key"),
+            ("file: key.txt ", "key.txt"),
+            ("sk-topsecret", "literal-3"),
+        ] {
+            assert_eq!(name(written, 3), want, "{written}");
         }
     }
 

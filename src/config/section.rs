@@ -249,13 +249,22 @@ impl<'a> Section<'a> {
         self.read_secret(key, place, &written)
     }
 
-    /// Takes a list of secrets.
-    pub(crate) fn secrets(&mut self, key: &str) -> Vec<Secret> {
+    /// Takes a list of secrets, each with a name for it that can be shown.
+    pub(crate) fn secrets(&mut self, key: &str) -> Vec<(String, Secret)> {
         let written = self.strings(key).unwrap_or_default();
-        let read = written
-            .into_iter()
-            .filter_map(|(place, text)| self.read_secret(key, place, &text));
-        read.collect()
+        let mut read: Vec<(String, Secret)> = Vec::new();
+        for (index, (place, text)) in written.into_iter().enumerate() {
+            let Some(found) = self.read_secret(key, place, &text) else {
+                continue;
+            };
+            let mut name = secret::name(&text, index + 1);
+            // Files in several folders may be called the same.
+            if read.iter().any(|(other, _)| *other == name) {
+                name.push_str(&format!("-{}", index + 1));
+            }
+            read.push((name, found));
+        }
+        read
     }
 
     /// Takes a table of names to values that may be secret, like header fields.

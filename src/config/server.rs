@@ -12,6 +12,7 @@ use super::keys::Keys;
 use super::report::{Finding, Place, Report};
 use super::section::{Section, reason};
 use super::{Environment, Inputs, value};
+use crate::api::ApiKey;
 
 /// `[server]`.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub struct Server {
 pub struct Auth {
     /// `api_keys`: each is accepted. Default: none, everybody may ask; publish only where nothing
     /// says that access matters.
-    pub api_keys: Vec<Secret>,
+    pub api_keys: Vec<ApiKey>,
     /// `token_secret`: signs and checks the tokens of listeners, and the HMAC key of
     /// `[client.token]` where that has none. Default: none.
     pub token_secret: Option<Secret>,
@@ -92,12 +93,16 @@ impl Server {
 
 impl Auth {
     pub(super) fn read(mut section: Section<'_>, keys: &mut Keys, report: &mut Report) -> Self {
-        let api_keys = section.secrets("api_keys");
+        let api_keys = section.secrets("api_keys").into_iter();
+        let api_keys = api_keys.map(|(name, secret)| ApiKey {
+            name: name.into(),
+            secret,
+        });
         let token_secret = section.secret("token_secret");
         warn_if_short(&mut section, "token_secret", token_secret.as_ref());
         section.finish(keys, report);
         Self {
-            api_keys,
+            api_keys: api_keys.collect(),
             token_secret,
         }
     }

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lmserver_runtime::plugin::provider::{BaseUrl, ChatRequest, InvalidUrl};
-use lmserver_runtime::plugin::service::{Query, Submission, WishCx};
+use lmserver_runtime::plugin::service::{NO_KEY, Query, Submission, WishCx};
 use lmserver_runtime::routing::{Instance, Plan, ProviderTimers, Proxy, Target};
 use lmserver_runtime::time::Moment;
 use lmserver_runtime::tls::Trust;
@@ -222,6 +222,7 @@ impl Fetched {
             channel: channel.clone(),
             model: model.clone(),
             request: ChatRequest::default(),
+            key: NO_KEY.into(),
             request_bytes: 0,
             plan: Plan {
                 targets: vec![Target {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lmserver::access::{
     Access, ChannelOptions, DataFormat, History, Namespaces, Policy, PolicySettings,
 };
-use lmserver::api::{Api, ApiSettings};
+use lmserver::api::{Api, ApiKey, ApiSettings};
 use lmserver_proto::http1::server::{Connection, Event};
 use lmserver_proto::http1::{Limits, Method, Response};
 use lmserver_runtime::channel::{Backlog, Placement, Published, Snapshot};
@@ -139,8 +139,12 @@ impl Setup {
         }
         let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         let secret = |text: &str| Secret::new(text.to_owned());
+        let named = |text: &str| ApiKey {
+            name: format!("name of {text}").into(),
+            secret: secret(text),
+        };
         let api = Api::new(ApiSettings {
-            api_keys: self.keys.iter().map(|key| secret(key)).collect(),
+            api_keys: self.keys.iter().map(|key| named(key)).collect(),
             is_server_api_open: !self.closed,
             token_secret: self.secret.map(secret),
             token_lifetime: Duration::from_secs(600),

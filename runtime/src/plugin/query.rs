@@ -1,5 +1,6 @@
 //! What the engine is asked, by the service and by sessions, and what it answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{History, Idempotency, Published, Snapshot};
@@ -67,6 +68,9 @@ pub struct Range {
     pub create: Option<Retention>,
 }
 
+/// The label of those who ask without a key.
+pub const NO_KEY: &str = "none";
+
 /// A chat that is to begin.
 pub struct Submission {
     /// The name of the channel to create, unguessable.
@@ -75,6 +79,9 @@ pub struct Submission {
     pub model: Box<str>,
     /// The question.
     pub request: ChatRequest,
+    /// Whose tokens it spends, as a label of the metrics: the name of a key, never the key
+    /// itself, or [`NO_KEY`].
+    pub key: Arc<str>,
     /// How large the question is: it counts towards the bounds on memory while it is being
     /// answered, twice, since a copy is on its way to the provider.
     pub request_bytes: usize,

@@ -21,7 +21,7 @@ use crate::routing::Routing;
 use crate::time::Moment;
 
 pub use crate::channel::Idempotency;
-pub use crate::plugin::query::{Answer, Query, Submission};
+pub use crate::plugin::query::{Answer, NO_KEY, Query, Submission};
 
 /// The application behind HTTP. One value per reactor.
 pub trait Service {

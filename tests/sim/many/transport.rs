@@ -17,7 +17,7 @@ use lmserver::runtime::event::{After, ClientInfo, Position};
 use lmserver::runtime::limits::Retention;
 use lmserver::runtime::plugin::provider::{ChatRequest, Content, Message};
 use lmserver::runtime::plugin::query::{Answer, Publish, Query, Range};
-use lmserver::runtime::plugin::service::{Reply, Service, ServiceCx, Submission};
+use lmserver::runtime::plugin::service::{NO_KEY, Reply, Service, ServiceCx, Submission};
 use lmserver::runtime::plugin::transport::{
     Admission, Disconnect, Encoding, Entry, Envelope, Gate, Identity, Lost, Membership, Notice,
     Opening, Session, SessionCx, Subscription, Transport,
@@ -157,6 +157,7 @@ impl Service for Application {
                 messages: vec![message],
                 ..ChatRequest::default()
             },
+            key: NO_KEY.into(),
             request_bytes: body.len(),
             plan: cx.routing.plan(None).unwrap(),
             idempotency: None,
