@@ -64,6 +64,8 @@ mod stop;
 mod timers;
 #[path = "sim/upstream.rs"]
 mod upstream;
+#[path = "sim/usage.rs"]
+mod usage;
 #[path = "sim/watcher.rs"]
 mod watcher;
 #[path = "sim/world.rs"]

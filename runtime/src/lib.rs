@@ -1,12 +1,12 @@
 //! The engine of lmserver: one reactor, channels as logs, subscribers as cursors, plugins.
 //!
 //! ```text
-//!   ids time arena event encoding timers outbox limits metrics sys tls   the ground floor
-//!     channel                                                            logs, views, registry
-//!       effect routing plugin directory                                  contracts
-//!         run                                                            attempts, idle connections
-//!           conn                                                         roles, links, writing
-//!             reactor                                                    the loop
+//!   ids time arena event encoding timers outbox limits accounts metrics sys tls   the ground floor
+//!     channel                                                                     logs, views, registry
+//!       effect routing plugin directory                                           contracts
+//!         run                                                                     attempts, idle connections
+//!           conn                                                                  roles, links, writing
+//!             reactor                                                             the loop
 //! ```
 //!
 //! A file imports from its own line and the lines above it, never from one below, and no two files
@@ -14,6 +14,7 @@
 //!
 //! Start at [`reactor::Reactor`]: it owns everything, and its module shows the turn.
 
+pub mod accounts;
 mod arena;
 pub mod channel;
 mod conn;

@@ -1,5 +1,7 @@
 //! Plain counters of the engine. Whoever shows them decides the format.
 
+use crate::accounts::Accounts;
+
 /// What has happened since the start, and what there is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -51,4 +53,6 @@ pub struct Metrics {
     pub panics: u64,
     /// Turns of the loop.
     pub turns: u64,
+    /// Tokens, answers, failed attempts and first events, by provider and more.
+    pub accounts: Accounts,
 }

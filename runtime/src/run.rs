@@ -21,6 +21,7 @@ use crate::plugin::provider::{ChatRequest, Generation, ProviderError, Upstream};
 use crate::routing::{Plan, ProviderTimers, Target};
 use crate::time::Moment;
 
+pub(crate) mod estimate;
 pub(crate) mod pool;
 
 /// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
@@ -121,6 +122,12 @@ impl Run {
     /// The attempt that goes on, and at what.
     pub(crate) fn trying(&mut self) -> Option<(&Target, &mut Current)> {
         Some((self.plan.targets.get(self.target)?, self.attempt.as_mut()?))
+    }
+
+    /// Has the present target been asked?
+    pub(crate) fn is_asked(&self) -> bool {
+        let phase = self.attempt.as_ref().map(|attempt| &attempt.phase);
+        matches!(phase, Some(Phase::Answering | Phase::Local))
     }
 
     /// The earliest deadline and what it is for.

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use lmserver_proto::http1::Response;
 use lmserver_runtime::metrics::Metrics;
 
+mod labelled;
+
 /// The page of all metrics.
 pub(super) fn page(metrics: &Metrics) -> Response {
     Response {
@@ -32,6 +34,7 @@ fn text(metrics: &Metrics) -> String {
             "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
         );
     }
+    labelled::write(&metrics.accounts, &mut text);
     let version = env!("CARGO_PKG_VERSION");
     let _ = write!(
         text,
@@ -177,7 +180,7 @@ mod tests {
             text.contains("# TYPE lmserver_runs gauge\nlmserver_runs 2\n"),
             "{text}"
         );
-        assert_eq!(text.lines().count(), 3 * (METRICS.len() + 1));
+        assert_eq!(text.lines().count(), 3 * (METRICS.len() + 1) + 2 * 4);
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
         names.sort_unstable();
         names.dedup();

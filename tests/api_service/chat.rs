@@ -207,6 +207,26 @@ fn without_room_a_question_may_come_back() {
 }
 
 #[test]
+fn a_question_carries_the_name_of_the_key_that_pays() {
+    for (keys, field, want) in [
+        (&["one", "two"][..], "two", "name of two"),
+        (&["one", "two"], "one", "name of one"),
+        (&[], "whatever", "none"),
+    ] {
+        let setup = Setup {
+            keys,
+            ..Setup::default()
+        };
+        let mut server = setup.start();
+        server.response("POST /api/chat", &[("X-API-Key", field)], HELLO);
+        let Some(Asked::Submit(submission)) = server.asked.pop() else {
+            panic!("nothing was submitted");
+        };
+        assert_eq!(&*submission.key, want);
+    }
+}
+
+#[test]
 fn what_costs_money_needs_a_key_where_keys_are_configured() {
     let mut server = Setup {
         keys: &["first", "second"],

@@ -1,11 +1,11 @@
 //! Runs: from a plan of targets to exactly one terminal event.
 
 use super::{Reactor, contained};
-use crate::channel::registry::Room;
+use crate::channel::registry::{Registry, Room};
 use crate::event::{Attempt, End, ErrorCode, Event, Failure, FinishReason, Usage};
 use crate::ids::{ChannelId, RunId};
 use crate::plugin::provider::{Output, ProviderError, StartCx};
-use crate::run::{Current, Phase, Timer};
+use crate::run::{Current, Phase, Run, Timer, estimate};
 use crate::sys::Sys;
 use crate::time::Moment;
 use crate::timers::Owner;
@@ -103,7 +103,15 @@ impl<S: Sys> Reactor<S> {
             Output::ToolCall(call) => Event::ToolCall(Box::new(call)),
         };
         attempt.since = self.now;
-        attempt.first_event = true;
+        if !attempt.first_event {
+            attempt.first_event = true;
+            let target = run.plan.targets.get(run.target);
+            if let Some(target) = target.filter(|_| !run.is_unattended) {
+                let after = self.now.since(attempt.began);
+                let accounts = &mut self.metrics.accounts;
+                accounts.first_event(&target.instance.name, after);
+            }
+        }
         run.content = true;
         let channel = run.channel;
         match self.append(channel, &event) {
@@ -137,6 +145,7 @@ impl<S: Sys> Reactor<S> {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
+        let usage = usage.or_else(|| run.is_asked().then(|| spent(run, &self.channels)).flatten());
         let target = run.plan.targets.get(run.target);
         let end = End {
             finish_reason,
@@ -163,10 +172,33 @@ impl<S: Sys> Reactor<S> {
             }
             _ => self.metrics.runs_completed += 1,
         }
+        self.account(&run, &event);
         self.append(run.channel, &event);
         if let Some(attempt) = run.attempt.take() {
             let target = run.plan.targets.get(run.target);
             self.release_attempt(attempt, target);
+        }
+    }
+
+    /// Counts how a run ended and what it cost. A failure has cost something if an answer had
+    /// begun.
+    fn account(&mut self, run: &Run, event: &Event) {
+        let Some(target) = run.current_target().filter(|_| !run.is_unattended) else {
+            return;
+        };
+        let (outcome, usage) = match event {
+            Event::End(end) => (end.finish_reason.as_str(), end.usage),
+            Event::Error(failure) => {
+                let usage = run.content.then(|| spent(run, &self.channels)).flatten();
+                (failure.code.as_str(), usage)
+            }
+            _ => return,
+        };
+        let (provider, model) = (&target.instance.name, &target.model);
+        let accounts = &mut self.metrics.accounts;
+        accounts.answered(provider, model, outcome);
+        if let Some(usage) = usage {
+            accounts.spent(&run.key, provider, model, &usage);
         }
     }
 
@@ -193,6 +225,10 @@ impl<S: Sys> Reactor<S> {
             error.code,
             error.message
         );
+        if !run.is_unattended {
+            let accounts = &mut self.metrics.accounts;
+            accounts.attempt_failed(&target.instance.name, &target.model, error.code);
+        }
         if more && !run.content && error.code.allows_fallback() {
             run.attempts.push(Attempt {
                 provider: target.instance.name.clone(),
@@ -312,6 +348,15 @@ impl<S: Sys> Reactor<S> {
         contained(&mut self.metrics, || call(attempt, now, outputs))
             .unwrap_or_else(|| Err(panicked()))
     }
+}
+
+/// What a run has cost so far, as nobody says: estimated.
+fn spent(run: &Run, channels: &Registry) -> Option<Usage> {
+    if run.is_unattended {
+        return None;
+    }
+    let channel = channels.get(run.channel)?;
+    Some(estimate::usage(&run.request, channel.snapshot()))
 }
 
 fn panicked() -> ProviderError {
