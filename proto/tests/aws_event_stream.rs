@@ -1,11 +1,7 @@
 //! AWS event streams: published messages, damaged ones, and whatever the encoder can write, whole
 //! and cut everywhere.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lmserver_proto::aws_event_stream::{
     Decoder, Error, HEADERS_MAX, Malformed, Message, Value, write_message,
