@@ -4,6 +4,7 @@
 //!   ids time arena event encoding timers outbox limits accounts metrics sys tls   the ground floor
 //!     channel                                                                     logs, views, registry
 //!       effect routing plugin directory                                           contracts
+//!         http_provider                                                           shared by plugins over HTTP
 //!         run                                                                     attempts, idle connections
 //!           conn                                                                  roles, links, writing
 //!             reactor                                                             the loop
@@ -22,6 +23,7 @@ pub mod directory;
 mod effect;
 mod encoding;
 pub mod event;
+pub mod http_provider;
 pub mod ids;
 pub mod limits;
 pub mod metrics;

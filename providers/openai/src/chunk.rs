@@ -5,18 +5,18 @@
 //! (a number where a string belongs, a key given twice, bytes that are not UTF-8) goes to
 //! [`lenient`], which takes any JSON and picks out what it understands.
 //!
-//! Strings are read as bytes: a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji)
-//! becomes U+FFFD, where a strict reader would give up the chunk.
+//! Both take a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji) for U+FFFD.
 
 mod lenient;
 
 use std::borrow::Cow;
 use std::fmt;
 
+use lmserver_runtime::http_provider::json::{self, Text};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-pub(crate) use lenient::{delta, says_something, value};
+pub(crate) use lenient::delta;
 
 /// A chunk. Everything may be missing; what is rare is boxed, since chunks are moved about.
 #[derive(Debug, Default, Deserialize)]
@@ -169,7 +169,7 @@ impl<'a> Chunk<'a> {
         }
         match serde_json::from_slice(data) {
             Ok(chunk) => Some(chunk),
-            Err(_) => value(data).as_ref().and_then(lenient::chunk),
+            Err(_) => json::value(data).as_ref().and_then(lenient::chunk),
         }
     }
 
@@ -221,66 +221,30 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// A JSON string.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
-
-impl std::ops::Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_bytes(ContentVisitor { parts: false })? {
-            Content::Text(text) => Ok(text),
-            Content::Parts(_) => Ok(Self::default()),
-        }
-    }
-}
-
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(ContentVisitor { parts: true })
+        deserializer.deserialize_bytes(ContentVisitor)
     }
 }
 
-struct ContentVisitor {
-    parts: bool,
-}
+struct ContentVisitor;
 
 impl<'de> Visitor<'de> for ContentVisitor {
     type Value = Content<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.parts {
-            "a string or a list of parts"
-        } else {
-            "a string"
-        })
+        f.write_str("a string or a list of parts")
     }
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Content<'de>, E> {
-        Ok(Content::Text(Text(match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(lossy(bytes)),
-        })))
+        Ok(Content::Text(bytes.into()))
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Content<'de>, E> {
-        Ok(Content::Text(Text(Cow::Owned(lossy(bytes)))))
+        Ok(Content::Text(Text(Cow::Owned(json::lossy(bytes)))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content<'de>, A::Error> {
-        if !self.parts {
-            return Err(serde::de::Error::invalid_type(
-                serde::de::Unexpected::Seq,
-                &self,
-            ));
-        }
         let mut parts = Vec::new();
         while let Some(part) = list.next_element()? {
             parts.push(part);
@@ -312,31 +276,6 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
             place += 1;
         }
         Ok(choices)
-    }
-}
-
-/// Text of bytes that should be UTF-8: a surrogate, and whatever else is malformed, is U+FFFD.
-pub(crate) fn lossy(mut bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    loop {
-        let error = match std::str::from_utf8(bytes) {
-            Ok(valid) => {
-                text.push_str(valid);
-                return text;
-            }
-            Err(error) => error,
-        };
-        let (valid, malformed) = bytes
-            .split_at_checked(error.valid_up_to())
-            .unwrap_or((&[], bytes));
-        text.push_str(std::str::from_utf8(valid).unwrap_or_default());
-        text.push(char::REPLACEMENT_CHARACTER);
-        let skipped = match malformed {
-            // A surrogate in three bytes, as the JSON reader leaves it.
-            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
-            _ => error.error_len().unwrap_or(malformed.len()),
-        };
-        bytes = malformed.get(skipped..).unwrap_or_default();
     }
 }
 

@@ -1,32 +1,13 @@
 //! A chat request in the form of `POST /chat/completions`.
 
-use lmserver_proto::http1::Method;
-use lmserver_proto::http1::client::write_request;
+use lmserver_runtime::http_provider::json::merge;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::{Map, Value, json};
 
-use crate::instance::{Dialect, Instance};
+use crate::dialect::Dialect;
 
-/// The whole request, head and body.
-pub(crate) fn write(instance: &Instance, request: &ChatRequest, model: &str) -> Vec<u8> {
-    let body = Value::Object(body(instance.dialect, request, model)).to_string();
-    let fields = instance
-        .fields
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.expose()));
-    let mut out = Vec::new();
-    write_request(
-        &mut out,
-        &Method::Post,
-        &instance.target,
-        &instance.host,
-        fields,
-        body.as_bytes(),
-    );
-    out
-}
-
-fn body(dialect: Dialect, request: &ChatRequest, model: &str) -> Map<String, Value> {
+/// The body of the request.
+pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     let system = request
@@ -73,7 +54,7 @@ fn body(dialect: Dialect, request: &ChatRequest, model: &str) -> Map<String, Val
     merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
-    body
+    Value::Object(body)
 }
 
 fn message(message: &Message) -> Value {
@@ -98,25 +79,9 @@ fn message(message: &Message) -> Value {
     Value::Object(object)
 }
 
-/// Lays `extra` over `body`: objects are merged, `null` takes a key out, all else replaces.
-fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
-    for (name, value) in extra {
-        match (body.get_mut(name), value) {
-            (Some(Value::Object(ours)), Value::Object(theirs)) => merge(ours, theirs),
-            (_, Value::Null) => {
-                body.remove(name);
-            }
-            (_, value) => {
-                body.insert(name.clone(), value.clone());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::tests::instance;
 
     fn request() -> ChatRequest {
         let content = Content::Text("Hi".into());
@@ -134,7 +99,8 @@ mod tests {
     }
 
     fn body_for(url: &str, request: &ChatRequest) -> Value {
-        Value::Object(body(instance(url, &[]).unwrap().dialect, request, "m"))
+        let url = lmserver_runtime::plugin::provider::BaseUrl::parse(url).unwrap();
+        body(&Dialect::of(&url.endpoint.host), request, "m")
     }
 
     const OPENAI: &str = "https://api.openai.com/v1";
@@ -250,26 +216,5 @@ mod tests {
             "temperature": 2, "top_k": 40, "store": true, "metadata": {"a": "b"},
         });
         assert_eq!(body, want);
-    }
-
-    #[test]
-    fn a_request_has_its_head() {
-        let instance = instance("http://[::1]:8080/v1?v=1", &[("X-Title", "t")]).unwrap();
-        let written = String::from_utf8(write(&instance, &request(), "m")).unwrap();
-        let (head, body) = written.split_once("\r\n\r\n").unwrap();
-        let lines: Vec<_> = head.split("\r\n").collect();
-        assert_eq!(lines[0], "POST /v1/chat/completions?v=1 HTTP/1.1");
-        for line in [
-            "Host: [::1]:8080".to_owned(),
-            "X-Title: t".to_owned(),
-            "Authorization: Bearer key-1234".to_owned(),
-            "Content-Type: application/json".to_owned(),
-            "Accept: text/event-stream".to_owned(),
-            "Accept-Encoding: identity".to_owned(),
-            format!("User-Agent: lmserver/{}", env!("CARGO_PKG_VERSION")),
-            format!("Content-Length: {}", body.len()),
-        ] {
-            assert!(lines.contains(&line.as_str()), "{line} in {head}");
-        }
     }
 }

@@ -2,21 +2,14 @@
 
 use std::borrow::Cow;
 
+use lmserver_runtime::http_provider::json::{self, Text, count};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{
     CallFragment, Choice, Choices, Chunk, CompletionDetails, Content, Custom, Delta, Function,
-    Groq, Part, PromptDetails, Text, Usage, lossy,
+    Groq, Part, PromptDetails, Usage,
 };
-
-/// Reads any JSON document, lone surrogates and malformed UTF-8 replaced.
-pub(crate) fn value(data: &[u8]) -> Option<Value> {
-    if let Ok(value) = serde_json::from_slice(data) {
-        return Some(value);
-    }
-    serde_json::from_str(&without_lone_surrogates(&lossy(data))).ok()
-}
 
 /// The chunk in an object.
 pub(super) fn chunk(value: &Value) -> Option<Chunk<'static>> {
@@ -148,72 +141,13 @@ fn usage(value: &Value) -> Option<Usage> {
 
 /// A string, or a number as its digits.
 fn text(value: Option<&Value>) -> Option<Text<'static>> {
-    match value? {
-        Value::String(text) => Some(Text(Cow::Owned(text.clone()))),
-        Value::Number(number) => Some(Text(Cow::Owned(number.to_string()))),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// A count, also one written as a float or as a string.
-fn count(value: Option<&Value>) -> Option<u64> {
-    let value = value?;
-    if let Some(text) = value.as_str() {
-        return text.parse().ok();
-    }
-    value.as_u64().or_else(|| {
-        let number = value
-            .as_f64()
-            .filter(|number| (0.0..9.0e15).contains(number))?;
-        format!("{number:.0}").parse().ok()
-    })
-}
-
-/// True for an `error` that says something: some servers send an empty one with every chunk.
-pub(crate) fn says_something(error: &Value) -> bool {
-    match error {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Object(object) => !object.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Bool(true) | Value::Number(_) => true,
-    }
+    json::text(value).map(|text| Text(Cow::Owned(text)))
 }
 
 fn present(error: Option<&Value>) -> Option<IgnoredAny> {
     error
-        .filter(|error| says_something(error))
+        .filter(|error| json::says_something(error))
         .map(|_| IgnoredAny)
-}
-
-/// Replaces every `\uD800` to `\uDFFF` escape without its other half by `\uFFFD`.
-fn without_lone_surrogates(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
-        out.push_str(before);
-        let taken = match (unit(escape, 0), unit(escape, 6)) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
-            (Some(0xD800..=0xDFFF), _) => {
-                out.push_str("\\uFFFD");
-                rest = escape.get(6..).unwrap_or_default();
-                continue;
-            }
-            // Any other escape: the backslash and the character behind it.
-            _ => 1 + escape.chars().nth(1).map_or(0, char::len_utf8),
-        };
-        let (escape, after) = escape.split_at_checked(taken).unwrap_or((escape, ""));
-        out.push_str(escape);
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The UTF-16 unit that an escape at `at` stands for.
-fn unit(text: &str, at: usize) -> Option<u16> {
-    let digits = text.get(at..at.checked_add(6)?)?.strip_prefix("\\u")?;
-    u16::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -221,44 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lone_surrogates_are_replaced_and_pairs_stay() {
-        for (json, want) in [
-            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
-            (r#""\ud83d""#, r#""\uFFFD""#),
-            (r#""\ude00\ud83d""#, r#""\uFFFD\uFFFD""#),
-            (r#""\\ud83d""#, r#""\\ud83d""#),
-            (r#""\ud83d\n""#, r#""\uFFFD\n""#),
-            (r#""\ud83d\ud83d\ude00""#, r#""\uFFFD\ud83d\ude00""#),
-            ("\\", "\\"),
-            ("\\é", "\\é"),
-        ] {
-            assert_eq!(without_lone_surrogates(json), want, "{json}");
-        }
-    }
-
-    #[test]
-    fn counts_come_in_many_forms() {
-        for (json, want) in [
-            ("7", Some(7)),
-            ("7.0", Some(7)),
-            ("\"7\"", Some(7)),
-            ("null", None),
-            ("-1", None),
-            ("1e300", None),
-            ("{}", None),
-        ] {
-            let value: Value = serde_json::from_str(json).unwrap();
-            assert_eq!(count(Some(&value)), want, "{json}");
-        }
-    }
-
-    #[test]
     fn a_chunk_of_wrong_types_still_says_what_it_can() {
-        let json =
+        let text =
             br#"{"id":7,"choices":[{"index":"0","delta":{"role":1,"content":"a","content":"b",
             "tool_calls":[{"index":0.0,"id":3,"function":{"name":"f","arguments":{"a":1}}}, 5]},
             "finish_reason":"stop"}],"usage":{"prompt_tokens":3.0,"completion_tokens":"4"}}"#;
-        let chunk = chunk(&value(json).unwrap()).unwrap();
+        let chunk = chunk(&json::value(text).unwrap()).unwrap();
         let choice = chunk.choices.unwrap().first.unwrap();
         let delta = choice.delta.unwrap();
         let calls = delta.tool_calls.unwrap();

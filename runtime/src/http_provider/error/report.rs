@@ -17,28 +17,28 @@ use serde_json::Value;
 
 /// The parts of an error body that decide something. Every text may be empty.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Report {
-    pub(crate) message: String,
+pub(in crate::http_provider) struct Report {
+    pub(in crate::http_provider) message: String,
     /// Everything that names a kind of error: types, codes, reasons; in lower case.
-    pub(crate) words: Vec<String>,
+    pub(in crate::http_provider) words: Vec<String>,
     /// The HTTP status that the body itself names.
-    pub(crate) status: Option<u16>,
-    pub(crate) retry_after: Option<Duration>,
+    pub(in crate::http_provider) status: Option<u16>,
+    pub(in crate::http_provider) retry_after: Option<Duration>,
     /// The prompt was refused by a filter.
-    pub(crate) is_moderation: bool,
+    pub(in crate::http_provider) is_moderation: bool,
 }
 
 impl Report {
     /// Reads an error document. `None`: it reports nothing.
     ///
     /// `is_flat`: the document as a whole is known to be an error, so that it needs no `error` key.
-    pub(crate) fn read(document: &Value, is_flat: bool) -> Option<Self> {
+    pub(in crate::http_provider) fn read(document: &Value, is_flat: bool) -> Option<Self> {
         let document = match document {
             Value::Array(list) => list.first()?,
             document => document,
         };
         let error = match document.get("error") {
-            Some(error) if !crate::chunk::says_something(error) => None,
+            Some(error) if !crate::http_provider::json::says_something(error) => None,
             // The error inside an error is the one to read; one level is all that exists.
             Some(error) => Some(
                 error
@@ -65,10 +65,18 @@ impl Report {
     }
 
     /// Takes the text of a body that is no JSON.
-    pub(crate) fn of_text(text: &str) -> Self {
+    pub(in crate::http_provider) fn of_text(text: &str) -> Self {
         Self {
             message: plain(text),
             ..Self::default()
+        }
+    }
+
+    /// Takes a kind that was named apart; AWS adds a URL to it.
+    pub(in crate::http_provider) fn add_kind(&mut self, kind: &str) {
+        let word = kind.split(':').next().unwrap_or_default().trim();
+        if !word.is_empty() {
+            self.words.push(word.to_ascii_lowercase());
         }
     }
 
@@ -199,7 +207,7 @@ fn status(value: &Value) -> Option<u16> {
 }
 
 /// A positive number of seconds, maybe with a fraction.
-pub(crate) fn seconds(text: &str) -> Option<Duration> {
+pub(in crate::http_provider) fn seconds(text: &str) -> Option<Duration> {
     let seconds = text
         .trim()
         .parse::<f64>()

@@ -1,7 +1,7 @@
 //! One generation: the bytes of the connection, read down to outputs.
 //!
 //! ```text
-//!   bytes ──► http1::client::Exchange ──► head: 2xx ──► content coding ──► Answer ──► outputs
+//!   bytes ──► http1::client::Exchange ──► head: 2xx ──► content coding ──► Format ──► outputs
 //!                                           │   3xx ──► error, never followed
 //!                                           └ other ──► content coding ──► body ──► error
 //! ```
@@ -11,39 +11,62 @@ use std::sync::Arc;
 use lmserver_proto::http1::client::{Exchange, ResponseEvent, ResponseHead};
 use lmserver_proto::http1::content_coding;
 use lmserver_proto::http1::{self, Limits, Method, reason_phrase};
-use lmserver_runtime::event::ErrorCode;
-use lmserver_runtime::plugin::provider::{Generation, Output, ProviderError};
 
-use crate::answer::Answer;
-use crate::error::{Hints, Speaker};
-use crate::hints;
-use crate::instance::Instance;
+use crate::event::ErrorCode;
+use crate::http_provider::error::{Hints, Speaker};
+use crate::http_provider::hints;
+use crate::http_provider::instance::Instance;
+use crate::plugin::provider::{Generation, Output, ProviderError};
 
 /// The answer to one request.
-#[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     exchange: Exchange,
     reader: Reader,
 }
 
-#[derive(Debug)]
+/// The body of a 2xx answer, its content coding removed.
+pub trait Format {
+    /// Takes bytes, cut anywhere, and appends what they complete to `out`. After `End` it ignores
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// What the provider reports, or a bound of this server. Nothing more is fed after it.
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError>;
+
+    /// The body is over, by its framing or because the connection is gone. Called once, and only
+    /// while [`has_ended`](Self::has_ended) is false.
+    ///
+    /// # Errors
+    ///
+    /// `provider_truncated` unless this is a proper end, in which case `End` is in `out`.
+    fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError>;
+
+    /// True once `End` is out.
+    fn has_ended(&self) -> bool;
+}
+
 struct Reader {
     instance: Arc<Instance>,
     phase: Phase,
     /// Removes what the body was compressed with; none for a plain body.
     coding: Option<Box<content_coding::Decoder>>,
-    seed: u64,
+    format: Box<dyn Format>,
     is_reusable: bool,
     /// The peer does not keep to the protocol: nothing more of it is of use.
     is_broken: bool,
 }
 
-#[derive(Debug)]
 enum Phase {
     Head,
+    /// The body is the format's.
     Answer {
-        answer: Box<Answer>,
-        /// The body calls itself a web page; tells what is wrong where no answer comes.
+        /// It calls itself a web page; tells what is wrong where no answer comes.
         is_page: bool,
     },
     /// The body of an error, and how many more bytes of it are kept: [`MAX_REFUSAL`] in all.
@@ -57,12 +80,14 @@ enum Phase {
 }
 
 impl Stream {
-    pub(crate) fn new(instance: Arc<Instance>, seed: u64) -> Self {
+    /// The machine for one request to `instance`, whose answer `format` reads.
+    #[must_use]
+    pub fn new(instance: Arc<Instance>, format: Box<dyn Format>) -> Self {
         let reader = Reader {
             instance,
             phase: Phase::Head,
             coding: None,
-            seed,
+            format,
             is_reusable: false,
             is_broken: false,
         };
@@ -155,10 +180,7 @@ impl Reader {
                     .trim_start()
                     .to_ascii_lowercase()
                     .starts_with("text/html");
-                self.phase = Phase::Answer {
-                    answer: Box::new(Answer::new(self.seed)),
-                    is_page,
-                };
+                self.phase = Phase::Answer { is_page };
             }
             300..=399 => {
                 // The key goes to the configured host only.
@@ -220,7 +242,7 @@ impl Reader {
     /// Takes a piece of the body without its coding.
     fn content(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
         match &mut self.phase {
-            Phase::Answer { answer, .. } => answer.feed(bytes, self.instance.speaker(), out),
+            Phase::Answer { .. } => self.format.feed(bytes, self.instance.speaker(), out),
             Phase::Refusal { body, room, .. } => {
                 // What does not fit would not be shown.
                 let kept = bytes.get(..*room).unwrap_or(bytes);
@@ -240,16 +262,16 @@ impl Reader {
                 ErrorCode::ProviderTruncated,
                 "closed the connection inside the head of its answer",
             )),
-            Phase::Answer { answer, .. } if answer.has_ended() => Ok(()),
-            Phase::Answer { answer, is_page } => {
-                answer.end(speaker, out).map_err(|error| match error.code {
-                    ErrorCode::ProviderTruncated if *is_page => speaker.own_error(
-                        error.code,
-                        "answered with a web page instead of an event stream, check base_url",
-                    ),
-                    _ => error,
-                })
-            }
+            Phase::Answer { .. } if self.format.has_ended() => Ok(()),
+            Phase::Answer { is_page } => self.format.end(speaker, out).map_err(|error| match error
+                .code
+            {
+                ErrorCode::ProviderTruncated if *is_page => speaker.own_error(
+                    error.code,
+                    "answered with a web page instead of a stream, check base_url",
+                ),
+                _ => error,
+            }),
             Phase::Refusal { hints, body, .. } => Err(speaker.body_error(body, hints)),
             Phase::Failed => Ok(()),
         }
@@ -283,12 +305,12 @@ impl Reader {
     }
 
     fn is_answering(&self) -> bool {
-        matches!(&self.phase, Phase::Answer { answer, .. } if !answer.has_ended())
+        matches!(self.phase, Phase::Answer { .. }) && !self.format.has_ended()
     }
 
     fn has_ended(&self) -> bool {
-        match &self.phase {
-            Phase::Answer { answer, .. } => answer.has_ended(),
+        match self.phase {
+            Phase::Answer { .. } => self.format.has_ended(),
             Phase::Failed => true,
             Phase::Head | Phase::Refusal { .. } => false,
         }
@@ -313,6 +335,7 @@ fn request_id(head: &ResponseHead) -> Option<(&'static str, &str)> {
         "x-generation-id",
         "request-id",
         "mistral-correlation-id",
+        "x-amzn-requestid",
     ]
     .into_iter()
     .find_map(|name| Some((name, head.fields.get(name)?)))
@@ -336,10 +359,49 @@ const MAX_REFUSAL: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::FinishReason;
+
+    /// Letters are text, `.` is the end, `!` an error; all else says nothing.
+    struct Letters {
+        has_ended: bool,
+    }
+
+    impl Format for Letters {
+        fn feed(
+            &mut self,
+            bytes: &[u8],
+            speaker: Speaker<'_>,
+            out: &mut Vec<Output>,
+        ) -> Result<(), ProviderError> {
+            for byte in bytes.iter().take_while(|_| !self.has_ended) {
+                match byte {
+                    b'!' => return Err(speaker.text_error(b"m")),
+                    b'.' => out.push(Output::End {
+                        finish_reason: FinishReason::Stop,
+                        usage: None,
+                    }),
+                    letter if letter.is_ascii_lowercase() => {
+                        out.push(Output::Chunk(char::from(*letter).to_string().into()));
+                    }
+                    _ => {}
+                }
+            }
+            self.has_ended |= bytes.contains(&b'.');
+            Ok(())
+        }
+
+        fn end(&mut self, speaker: Speaker<'_>, _: &mut Vec<Output>) -> Result<(), ProviderError> {
+            Err(speaker.own_error(ErrorCode::ProviderTruncated, "stopped"))
+        }
+
+        fn has_ended(&self) -> bool {
+            self.has_ended
+        }
+    }
 
     fn stream() -> Stream {
-        let instance = crate::instance::tests::instance("http://h", &[]).unwrap();
-        Stream::new(Arc::new(instance), 1)
+        let instance = crate::http_provider::instance::tests::instance("http://h", &[]);
+        Stream::new(Arc::new(instance), Box::new(Letters { has_ended: false }))
     }
 
     fn in_chunks(texts: &[&str]) -> Vec<u8> {
@@ -350,8 +412,8 @@ mod tests {
         out
     }
 
-    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
-    const DONE: &str = "data: [DONE]\n\n";
+    const TOKEN: &str = "a";
+    const DONE: &str = ".";
 
     #[test]
     fn a_connection_is_reusable_once_its_framing_is_read() {
@@ -415,7 +477,7 @@ mod tests {
         assert!(refused.receive(response, &mut Vec::new()).is_err());
         assert!(refused.is_reusable() && !refused.wants_more());
         let mut failed = stream();
-        let response = in_chunks(&["data: {\"error\":\"m\"}\n\n"]);
+        let response = in_chunks(&["!"]);
         assert!(failed.receive(&response, &mut Vec::new()).is_err());
         assert!(!failed.is_reusable());
     }
@@ -427,15 +489,12 @@ mod tests {
         for (bytes, alive) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], false),
             (b"\r\n", true),
-            (b": comment\n\n", true),
-            (b"data: {\"cho", true),
-            (b"ices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", false),
-            (
-                b"data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n",
-                true,
-            ),
-            (b"data: [DONE]\n\n", false),
-            (b": comment\n\n", false),
+            (b": ", true),
+            (b"a", false),
+            (b" a ", false),
+            (b" ", true),
+            (b".", false),
+            (b": ", false),
         ] {
             out.clear();
             stream.receive(bytes, &mut out).unwrap();
@@ -447,11 +506,7 @@ mod tests {
     fn after_an_error_nothing_more_comes() {
         let mut stream = stream();
         let mut out = Vec::new();
-        assert!(
-            stream
-                .receive(&in_chunks(&["data: {\"error\":\"m\"}\n\n"]), &mut out)
-                .is_err()
-        );
+        assert!(stream.receive(&in_chunks(&["!"]), &mut out).is_err());
         let mut more = Vec::new();
         http1::write_chunk(&mut more, TOKEN.as_bytes());
         assert_eq!(stream.receive(&more, &mut out), Ok(()));

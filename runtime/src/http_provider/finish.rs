@@ -1,10 +1,10 @@
 //! Finish reasons: what servers say, and what lmserver calls it.
 
-use lmserver_runtime::event::{ErrorCode, FinishReason};
+use crate::event::{ErrorCode, FinishReason};
 
 /// What a raw finish reason means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finish {
+pub enum Finish {
     /// A proper end.
     Reason(FinishReason),
     /// The server gave up.
@@ -14,7 +14,8 @@ pub(crate) enum Finish {
 impl Finish {
     /// Reads a finish reason, in whatever case. Servers hand on the words of the model behind
     /// them; an unknown word is a plain stop.
-    pub(crate) fn read(raw: &str) -> Self {
+    #[must_use]
+    pub fn read(raw: &str) -> Self {
         let word = raw.to_ascii_lowercase();
         match word.as_str() {
             "length"

@@ -13,13 +13,24 @@
 //! Calls are published as 0, 1, 2 … in order of first appearance, id and name with the first
 //! fragment. A call without an id gets one made up, since a tool's result must name its call.
 
-use lmserver_runtime::event::ToolCall;
+use crate::event::ToolCall;
 
-use crate::chunk::CallFragment;
+/// What a server says of a call at one time. Every text may be empty.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// The server's number of the call.
+    pub number: Option<u64>,
+    /// The server's id of the call.
+    pub id: &'a str,
+    /// The name of the function.
+    pub name: &'a str,
+    /// A piece of the arguments' text.
+    pub arguments: &'a str,
+}
 
 /// The calls of one answer.
 #[derive(Debug, Default)]
-pub(crate) struct ToolCalls {
+pub(super) struct ToolCalls {
     calls: Vec<Call>,
     /// Makes made-up ids of different answers differ.
     seed: u64,
@@ -33,13 +44,15 @@ struct Call {
     id: Box<str>,
     /// The first fragment has been published.
     announced: bool,
+    /// Some of its arguments have come.
+    has_arguments: bool,
     /// Arguments that came before the name, at most [`MAX_HELD`] bytes.
     held: String,
 }
 
 /// More calls than an answer may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TooMany {
+pub(super) enum TooMany {
     #[error("the answer has more than {MAX_CALLS} tool calls")]
     Calls,
     #[error("a tool call has more than {MAX_HELD} bytes of arguments before its name")]
@@ -47,27 +60,38 @@ pub(crate) enum TooMany {
 }
 
 impl ToolCalls {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             calls: Vec::new(),
             seed,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
+    /// True if the latest call of a number is there, and none of its arguments are.
+    pub(super) fn lacks_arguments(&self, number: u64) -> bool {
+        let of_number = |call: &&Call| call.number == Some(number);
+        let latest = self.calls.iter().rev().find(of_number);
+        latest.is_some_and(|call| !call.has_arguments)
+    }
+
     /// Takes up a fragment. `None`: there is nothing in it to publish yet.
-    pub(crate) fn add(&mut self, fragment: &CallFragment<'_>) -> Result<Option<ToolCall>, TooMany> {
-        let id = fragment.id.as_deref().unwrap_or_default();
-        let (name, arguments) = name_and_arguments(fragment);
-        let index = match self.find(fragment.index, id, name) {
+    pub(super) fn add(&mut self, fragment: &Fragment<'_>) -> Result<Option<ToolCall>, TooMany> {
+        let Fragment {
+            number,
+            id,
+            name,
+            arguments,
+        } = *fragment;
+        let index = match self.find(number, id, name) {
             Some(index) => index,
             None if self.calls.len() >= MAX_CALLS => return Err(TooMany::Calls),
             None => {
                 self.calls.push(Call {
-                    number: fragment.index,
+                    number,
                     ..Call::default()
                 });
                 self.calls.len() - 1
@@ -80,6 +104,7 @@ impl ToolCalls {
         if call.id.is_empty() && !id.is_empty() {
             call.id = id.into();
         }
+        call.has_arguments |= !arguments.is_empty();
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         if call.announced {
             return Ok((!arguments.is_empty()).then(|| ToolCall {
@@ -96,7 +121,7 @@ impl ToolCalls {
     }
 
     /// The calls that never got a name, once the answer is complete.
-    pub(crate) fn finish(&mut self) -> impl Iterator<Item = ToolCall> {
+    pub(super) fn finish(&mut self) -> impl Iterator<Item = ToolCall> {
         let seed = self.seed;
         (0_u32..)
             .zip(&mut self.calls)
@@ -141,18 +166,6 @@ impl Call {
     }
 }
 
-fn name_and_arguments<'a>(fragment: &'a CallFragment<'_>) -> (&'a str, &'a str) {
-    let (name, arguments) = match (&fragment.function, &fragment.custom) {
-        (Some(function), _) => (&function.name, &function.arguments),
-        (None, Some(custom)) => (&custom.name, &custom.input),
-        (None, None) => return ("", ""),
-    };
-    (
-        name.as_deref().unwrap_or_default(),
-        arguments.as_deref().unwrap_or_default(),
-    )
-}
-
 /// Nine letters and digits, the one form that every server takes back (Mistral no other).
 fn made_up_id(seed: u64, index: u32) -> Box<str> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -189,13 +202,12 @@ mod tests {
             let mut fields = fragment.split('|');
             let mut field = || Some(fields.next().unwrap()).filter(|field| *field != "-");
             let (number, id, name, arguments) = (field(), field(), field(), field());
-            let json = serde_json::json!({
-                "index": number.map(|number| number.parse::<u64>().unwrap()),
-                "id": id,
-                "function": {"name": name, "arguments": arguments},
-            })
-            .to_string();
-            let fragment: CallFragment<'_> = serde_json::from_str(&json).unwrap();
+            let fragment = Fragment {
+                number: number.map(|number| number.parse().unwrap()),
+                id: id.unwrap_or_default(),
+                name: name.unwrap_or_default(),
+                arguments: arguments.unwrap_or_default(),
+            };
             seen.extend(calls.add(&fragment).unwrap().map(show));
         }
         seen.extend(calls.finish().map(show));
@@ -309,12 +321,28 @@ mod tests {
     #[test]
     fn calls_are_bounded() {
         let mut calls = ToolCalls::new(0);
-        let mut fragment = CallFragment::default();
+        let mut fragment = Fragment::default();
         for number in 0..MAX_CALLS as u64 {
-            fragment.index = Some(number);
+            fragment.number = Some(number);
             assert_eq!(calls.add(&fragment), Ok(None));
         }
-        fragment.index = Some(u64::MAX);
+        fragment.number = Some(u64::MAX);
         assert_eq!(calls.add(&fragment), Err(TooMany::Calls));
+    }
+
+    #[test]
+    fn a_call_lacks_arguments_until_some_come() {
+        let mut calls = ToolCalls::new(0);
+        assert!(!calls.lacks_arguments(3));
+        let mut fragment = Fragment {
+            number: Some(3),
+            name: "f",
+            ..Fragment::default()
+        };
+        calls.add(&fragment).unwrap();
+        assert!(calls.lacks_arguments(3) && !calls.lacks_arguments(0));
+        fragment.arguments = "{";
+        calls.add(&fragment).unwrap();
+        assert!(!calls.lacks_arguments(3));
     }
 }

@@ -4,10 +4,10 @@
 //! with its first and last characters left. A message goes to whoever may read the channel, so
 //! every word that is or resembles a key is replaced.
 
-use lmserver_runtime::plugin::provider::Secret;
+use crate::plugin::provider::Secret;
 
 /// Replaces, in `message`, the given secrets and every word that looks like a key.
-pub(crate) fn redact<'a>(message: &str, secrets: impl Iterator<Item = &'a Secret>) -> String {
+pub(super) fn redact<'a>(message: &str, secrets: impl Iterator<Item = &'a Secret>) -> String {
     let mut text = message.to_owned();
     let mut masks = Vec::new();
     for secret in secrets {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lmserver_proto::http1::Fields;
 
-use crate::error::{Hints, seconds};
+use crate::http_provider::error::{Hints, seconds};
 
 /// Reads the hints of a response.
-pub(crate) fn read(status: u16, fields: &Fields) -> Hints {
+pub(super) fn read(status: u16, fields: &Fields) -> Hints {
     Hints {
         status: Some(status),
         retry_after: retry_after(fields),
@@ -16,6 +16,7 @@ pub(crate) fn read(status: u16, fields: &Fields) -> Hints {
             Some("false") => Some(false),
             _ => None,
         },
+        kind: fields.get("x-amzn-errortype").map(Into::into),
     }
 }
 

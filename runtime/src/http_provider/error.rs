@@ -8,56 +8,75 @@ mod report;
 
 use std::time::Duration;
 
-use lmserver_runtime::event::ErrorCode;
-use lmserver_runtime::plugin::provider::{ProviderError, Secret};
 use serde_json::Value;
 
-pub(crate) use report::{Report, seconds};
+use report::Report;
+pub(super) use report::seconds;
 
-use crate::chunk;
-use crate::redact::redact;
+use crate::event::ErrorCode;
+use crate::http_provider::json;
+use crate::http_provider::redact::redact;
+use crate::plugin::provider::{ProviderError, Secret};
 
 /// What the head of a response says about its error.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Hints {
-    pub(crate) status: Option<u16>,
+pub struct Hints {
+    /// The status.
+    pub status: Option<u16>,
     /// `retry-after-ms`, else `retry-after`.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
     /// `x-should-retry`: the provider knows better.
-    pub(crate) should_retry: Option<bool>,
+    pub should_retry: Option<bool>,
+    /// `x-amzn-errortype`: the name of the kind of error, which the body does not give.
+    pub kind: Option<Box<str>>,
 }
 
 /// Who says it, and what must not be repeated.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Speaker<'a> {
-    pub(crate) host: &'a str,
-    pub(crate) secrets: &'a [Secret],
+pub struct Speaker<'a> {
+    /// The value of `Host`, which names the server in messages.
+    pub host: &'a str,
+    /// What must not appear in a message.
+    pub secrets: &'a [Secret],
 }
 
 impl Speaker<'_> {
     /// The error in the body of a response.
-    pub(crate) fn body_error(self, body: &[u8], hints: &Hints) -> ProviderError {
-        let report = chunk::value(body)
+    #[must_use]
+    pub fn body_error(self, body: &[u8], hints: &Hints) -> ProviderError {
+        let mut report = json::value(body)
             .as_ref()
             .and_then(|document| Report::read(document, true))
-            .unwrap_or_else(|| Report::of_text(&chunk::lossy(body)));
+            .unwrap_or_else(|| Report::of_text(&json::lossy(body)));
+        report.add_kind(hints.kind.as_deref().unwrap_or_default());
         self.error(&report, hints)
     }
 
     /// An error document of a stream. `None`: it reports nothing after all.
     ///
     /// `is_flat`: it is known to be an error as a whole.
-    pub(crate) fn event_error(self, document: &Value, is_flat: bool) -> Option<ProviderError> {
+    #[must_use]
+    pub fn event_error(self, document: &Value, is_flat: bool) -> Option<ProviderError> {
         Some(self.error(&Report::read(document, is_flat)?, &Hints::default()))
     }
 
     /// An error that the stream states as text.
-    pub(crate) fn text_error(self, text: &[u8]) -> ProviderError {
-        self.error(&Report::of_text(&chunk::lossy(text)), &Hints::default())
+    #[must_use]
+    pub fn text_error(self, text: &[u8]) -> ProviderError {
+        self.error(&Report::of_text(&json::lossy(text)), &Hints::default())
+    }
+
+    /// An error whose kind is named apart from its message, which may be empty.
+    #[must_use]
+    pub fn kind_error(self, kind: &str, message: &str) -> ProviderError {
+        let mut report = Report::of_text(message);
+        report.add_kind(kind);
+        self.error(&report, &Hints::default())
     }
 
     /// An error that is stated here, about this host.
-    pub(crate) fn own_error(self, code: ErrorCode, what: &str) -> ProviderError {
+    #[must_use]
+    pub fn own_error(self, code: ErrorCode, what: &str) -> ProviderError {
         ProviderError::new(code, self.say(&format!("{} {what}", self.host)))
     }
 
@@ -206,6 +225,7 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "ratelimitreached",
             "resource_exhausted",
             "throttlingexception",
+            "servicequotaexceededexception",
             "too_many_requests",
             "toomanyrequests",
             "429",
@@ -224,6 +244,7 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "serviceunavailable",
             "capacity_exceeded",
             "modelnotreadyexception",
+            "serviceunavailableexception",
             "insufficient_system_resource",
         ],
         ErrorCode::ProviderOverloaded,
@@ -234,6 +255,7 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "timeout_error",
             "timeout",
             "request_timeout",
+            "modeltimeoutexception",
         ],
         ErrorCode::ProviderTimeout,
     ),
@@ -248,6 +270,10 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "unauthenticated",
             "unauthorized",
             "forbidden",
+            "accessdeniedexception",
+            "expiredtokenexception",
+            "invalidsignatureexception",
+            "unrecognizedclientexception",
         ],
         ErrorCode::ProviderAuth,
     ),
@@ -259,6 +285,7 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "not_found",
             "not_found_error",
             "notfounderror",
+            "resourcenotfoundexception",
         ],
         ErrorCode::ProviderNotFound,
     ),
@@ -282,6 +309,7 @@ const NAMED: &[(&[&str], ErrorCode)] = &[
             "validation_error",
             "unsupported_parameter",
             "tool_use_failed",
+            "validationexception",
         ],
         ErrorCode::ProviderBadRequest,
     ),
@@ -295,6 +323,31 @@ mod tests {
         host: "api.example",
         secrets: &[],
     };
+
+    #[test]
+    fn a_kind_may_be_named_apart_from_the_message() {
+        let hints = Hints {
+            status: Some(400),
+            kind: Some("AccessDeniedException:http://x.example/".into()),
+            ..Hints::default()
+        };
+        let error = SPEAKER.body_error(br#"{"message":"m"}"#, &hints);
+        assert_eq!(
+            (error.code, &*error.message),
+            (ErrorCode::ProviderAuth, "m")
+        );
+        for (kind, code) in [
+            ("throttlingException", "provider_rate_limited"),
+            ("serviceUnavailableException", "provider_overloaded"),
+            ("modelTimeoutException", "provider_timeout"),
+            ("validationException", "provider_bad_request"),
+            ("modelStreamErrorException", "provider_error"),
+        ] {
+            assert_eq!(SPEAKER.kind_error(kind, "m").code.as_str(), code, "{kind}");
+        }
+        let message = SPEAKER.kind_error("x", "").message;
+        assert_eq!(&*message, "api.example reported an error without a message");
+    }
 
     fn with_status(status: u16, body: &str) -> ProviderError {
         let hints = Hints {
@@ -502,6 +555,7 @@ mod tests {
                 status: Some(status),
                 retry_after: wait,
                 should_retry,
+                ..Hints::default()
             };
             let error = SPEAKER.body_error(b"x", &hints);
             assert_eq!(

@@ -1,0 +1,47 @@
+//! What the providers that speak HTTP have in common; a plugin adds its own words to it.
+//!
+//! ```text
+//!   ChatRequest ──► Question (typed view) ──► the plugin's body ──► Instance::post ──► Upstream
+//!
+//!   bytes ──► Stream (HTTP, content coding, refusals) ──► dyn Format ──► outputs
+//!                        │                                  └ EventStream ──► dyn Events, the plugin's
+//!                        └──► ProviderError                                      └ Answer
+//! ```
+//!
+//! | part | does |
+//! | --- | --- |
+//! | [`Instance`] | reads the section: where the server is, which header fields every request has |
+//! | [`Question`] | reads a request: turns, parts, tools; refuses what a provider cannot express |
+//! | [`Stream`] | one generation: the HTTP exchange, the coding of its body, refusals, reuse |
+//! | [`EventStream`] | a body of server-sent events, or the JSON document that came in its place |
+//! | [`Answer`] | what every format keeps: tool calls, usage, the finish reason, the one end |
+//! | [`Speaker`] | turns whatever reports an error into a [`ProviderError`](crate::plugin::provider::ProviderError) without keys in it |
+//! | [`json`] | JSON as servers really send it |
+//!
+//! A provider of another framing (lines of JSON, binary messages) implements [`Format`] instead of
+//! [`Events`]; one that does not speak HTTP needs nothing of this module.
+
+mod answer;
+mod error;
+mod event_stream;
+mod finish;
+mod hints;
+mod instance;
+pub mod json;
+mod question;
+mod redact;
+mod seeds;
+mod stream;
+mod tool_calls;
+
+pub use answer::Answer;
+pub use error::{Hints, Speaker};
+pub use event_stream::{EventStream, Events};
+pub use finish::Finish;
+pub use instance::{Auth, Defaults, Instance};
+pub use question::{
+    Call, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,
+};
+pub use seeds::Seeds;
+pub use stream::{Format, Stream};
+pub use tool_calls::Fragment;
