@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 //!
 //! ```text
-//! lmserver [serve|check|ask TEXT…] [--config FILE] [--listen ADDR] [--allow-origin ORIGIN]… [--log LEVEL]
+//! lmserver [serve|check|ask TEXT…|fake SETTINGS…] [--config FILE] [--listen ADDR] [--allow-origin ORIGIN]… [--log LEVEL]
 //! ```
 //!
 //! Exit codes: 0 clean, 1 failure while running, 2 a mistake in the usage or the configuration.
@@ -17,6 +17,8 @@ use crate::plugins::Plugins;
 
 mod ask;
 mod check;
+#[cfg(feature = "fake")]
+mod fake;
 mod help;
 mod serve;
 
@@ -37,6 +39,10 @@ pub(crate) fn run(plugins: &Plugins, args: impl IntoIterator<Item = OsString>) -
         Command::Serve => serve::run(plugins, &invocation.flags),
         Command::Check => check::run(plugins, &invocation.flags),
         Command::Ask(question) => ask::run(plugins, &invocation.flags, &question),
+        #[cfg(feature = "fake")]
+        Command::Fake(words) => fake::run(&invocation.flags, &words),
+        #[cfg(feature = "fake")]
+        Command::FakeHelp => print(fake::HELP),
     }
 }
 
@@ -53,6 +59,11 @@ enum Command {
     Serve,
     Check,
     Ask(Question),
+    /// With the settings of its answers.
+    #[cfg(feature = "fake")]
+    Fake(Vec<String>),
+    #[cfg(feature = "fake")]
+    FakeHelp,
     Help,
     Version,
 }
@@ -90,6 +101,9 @@ enum Usage {
     Unreadable(String),
     #[error("{0} belongs to `lmserver ask`")]
     OnlyForAsk(&'static str),
+    #[cfg(feature = "fake")]
+    #[error("`lmserver fake` takes no {0}")]
+    NotForFake(&'static str),
     #[error("unexpected argument `{0}` after `{1}`")]
     Unexpected(String, &'static str),
     #[error("nothing to ask: lmserver ask \"text\"")]
@@ -115,7 +129,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usage> 
             Err(error) => return Err(Usage::Unreadable(error.to_string())),
         };
         let flag = match argument {
-            Short('h') | Long("help") => return Ok(alone(Command::Help)),
+            Short('h') | Long("help") => return Ok(alone(help_of(&words))),
             Short('V') | Long("version") => return Ok(alone(Command::Version)),
             Value(word) => {
                 words.push(word.into_string().map_err(|_| Usage::NotUtf8)?);
@@ -147,7 +161,35 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usage> 
         }
     }
     let command = command(words, question)?;
+    #[cfg(feature = "fake")]
+    if matches!(command, Command::Fake(_)) {
+        refuse_for_fake(&flags)?;
+    }
     Ok(Invocation { command, flags })
+}
+
+/// The help on a command that has one of its own, or on all.
+fn help_of(words: &[String]) -> Command {
+    #[cfg(feature = "fake")]
+    if words.first().is_some_and(|word| word == "fake") {
+        return Command::FakeHelp;
+    }
+    let _ = words;
+    Command::Help
+}
+
+/// The fake has no configuration, and pages are none of its clients.
+#[cfg(feature = "fake")]
+fn refuse_for_fake(flags: &Flags) -> Result<(), Usage> {
+    match flags {
+        Flags {
+            config: Some(_), ..
+        } => Err(Usage::NotForFake("--config")),
+        Flags { allow_origins, .. } if !allow_origins.is_empty() => {
+            Err(Usage::NotForFake("--allow-origin"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn command(words: Vec<String>, question: Question) -> Result<Command, Usage> {
@@ -160,25 +202,34 @@ fn command(words: Vec<String>, question: Question) -> Result<Command, Usage> {
         }
         return Ok(Command::Ask(Question { text, ..question }));
     }
+    #[cfg(feature = "fake")]
+    if name == "fake" {
+        return refuse_question(question).map(|()| Command::Fake(words.collect()));
+    }
     let (name, command) = match name.as_str() {
         "serve" => ("serve", Command::Serve),
         "check" => ("check", Command::Check),
         "help" => ("help", Command::Help),
         "version" => ("version", Command::Version),
         _ => {
-            let near = nearest(&name, COMMANDS);
+            let near = nearest(&name, COMMANDS.iter().copied());
             return Err(Usage::UnknownCommand { name, near });
         }
     };
     if let Some(word) = words.next() {
         return Err(Usage::Unexpected(word, name));
     }
+    refuse_question(question).map(|()| command)
+}
+
+/// Refuses flags that only a question has.
+fn refuse_question(question: Question) -> Result<(), Usage> {
     match question {
         Question {
             server: Some(_), ..
         } => Err(Usage::OnlyForAsk("--server")),
         Question { model: Some(_), .. } => Err(Usage::OnlyForAsk("--model")),
-        _ => Ok(command),
+        _ => Ok(()),
     }
 }
 
@@ -226,7 +277,10 @@ const FLAGS: [(&str, &str); 6] = [
     ("--model", "NAME"),
 ];
 
-const COMMANDS: [&str; 5] = ["serve", "check", "ask", "help", "version"];
+#[cfg(feature = "fake")]
+const COMMANDS: &[&str] = &["serve", "check", "ask", "fake", "help", "version"];
+#[cfg(not(feature = "fake"))]
+const COMMANDS: &[&str] = &["serve", "check", "ask", "help", "version"];
 
 /// Exit code of a failure while running.
 const FAILURE: u8 = 1;

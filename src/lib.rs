@@ -15,6 +15,8 @@ pub mod api;
 mod assemble;
 mod cli;
 pub mod config;
+#[cfg(feature = "fake")]
+mod fake;
 mod json;
 mod log;
 mod plugins;

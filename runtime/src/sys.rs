@@ -134,6 +134,10 @@ pub trait Sys {
     /// Closes the sending side.
     fn shutdown(&mut self, sock: SockId);
 
+    /// When the socket is closed, the peer is to see a reset instead of an end, where the system
+    /// can do that.
+    fn reset_on_close(&mut self, _sock: SockId) {}
+
     /// Closes a socket or listener and frees its number.
     fn close(&mut self, sock: SockId);
 

@@ -251,6 +251,9 @@ pub enum Disconnect {
     /// A defect of this server.
     #[error("internal error")]
     Internal,
+    /// The connection is to be reset, without an end.
+    #[error("the session resets the connection")]
+    Reset,
 }
 
 /// What a session may see and ask for during one callback.

@@ -384,6 +384,10 @@ impl<S: Sys> Reactor<S> {
         let stuck = conn.blocked_since.is_some();
         match why {
             Disconnect::PeerClosed => self.close(id),
+            Disconnect::Reset => {
+                self.sys.reset_on_close(conn.sock);
+                self.close(id);
+            }
             Disconnect::Slow | Disconnect::Unresponsive if stuck => self.close(id),
             _ => {
                 // Only the rest of a half-written event and the connection's own bytes follow.

@@ -319,6 +319,13 @@ impl Sys for MioSys {
         };
     }
 
+    fn reset_on_close(&mut self, sock: SockId) {
+        if let Ok(Socket::Tcp(stream)) = self.get(sock) {
+            // A failure means that the peer is gone already.
+            let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     fn close(&mut self, sock: SockId) {
         let Some(slot) = self.sockets.get_mut(sock.0 as usize) else {
             return;

@@ -1,0 +1,131 @@
+//! Bedrock ConverseStream: messages of AWS' binary event stream.
+//!
+//! ```text
+//!   total length u32 │ header length u32 │ CRC-32 of these │ headers │ payload │ CRC-32 of all
+//! ```
+//!
+//! All numbers are big endian. A header is the length of its name, its name, a 7 for a string, the
+//! length of that in two bytes, and the string.
+
+use super::{BAD_JSON, Block, Say, Voice, error, fill, quote};
+use crate::fake::checksum::crc32;
+
+pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
+    match say {
+        Say::Open => event("messageStart", r#"{"p":"abc","role":"assistant"}"#, out),
+        // It has no place for a refusal.
+        Say::Text(text) | Say::Refusal(text) => {
+            enter(voice, Some(Block::Text), out);
+            delta(voice, r#"{"text":$}"#, text, out);
+        }
+        Say::Reasoning(text) => {
+            enter(voice, Some(Block::Reasoning), out);
+            delta(voice, r#"{"reasoningContent":{"text":$}}"#, text, out);
+        }
+        Say::Call(index, call) => {
+            enter(voice, Some(Block::Call(*index)), out);
+            let start = fill(
+                r#"{"contentBlockIndex":$,"p":"abc","start":{"toolUse":{"name":$,"toolUseId":$}}}"#,
+                &[
+                    &voice.blocks.to_string(),
+                    &quote(&call.name),
+                    &quote(&call.id),
+                ],
+            );
+            event("contentBlockStart", &start, out);
+        }
+        Say::Arguments(_, text) => delta(voice, r#"{"toolUse":{"input":$}}"#, text, out),
+        Say::Finish => {
+            enter(voice, None, out);
+            let words = ["end_turn", "max_tokens", "tool_use", "content_filtered"];
+            if let Some(reason) = voice.reason(words) {
+                let stop = fill(r#"{"p":"abc","stopReason":"$"}"#, &[reason]);
+                event("messageStop", &stop, out);
+            }
+        }
+        Say::Mark if voice.has_usage => {
+            let usage = voice.usage(r#"{"inputTokens":$,"outputTokens":$,"totalTokens":$}"#);
+            let metadata = fill(
+                r#"{"metrics":{"latencyMs":1},"p":"abc","usage":$}"#,
+                &[&usage],
+            );
+            event("metadata", &metadata, out);
+        }
+        Say::Mark => {}
+        Say::Error(status) => {
+            let kind = error::kind(voice.dialect, *status).0;
+            let mut name = kind.to_owned();
+            if let Some(first) = name.get_mut(..1) {
+                first.make_ascii_lowercase();
+            }
+            let headers = [
+                (":exception-type", name.as_str()),
+                (":content-type", "application/json"),
+                (":message-type", "exception"),
+            ];
+            message(&headers, &error::body(voice.dialect, *status), out);
+        }
+        Say::BadJson => event("contentBlockDelta", BAD_JSON, out),
+        Say::Comment => event("ping", "{}", out),
+    }
+}
+
+fn enter(voice: &mut Voice, block: Option<Block>, out: &mut Vec<u8>) {
+    if voice.enter(block).0.is_some() {
+        let index = voice.blocks.to_string();
+        let stop = fill(r#"{"contentBlockIndex":$,"p":"abc"}"#, &[&index]);
+        event("contentBlockStop", &stop, out);
+        voice.blocks += 1;
+    }
+}
+
+fn delta(voice: &Voice, template: &str, text: &str, out: &mut Vec<u8>) {
+    let delta = fill(template, &[&quote(text)]);
+    let delta = fill(
+        r#"{"contentBlockIndex":$,"delta":$,"p":"abcdef"}"#,
+        &[&voice.blocks.to_string(), &delta],
+    );
+    event("contentBlockDelta", &delta, out);
+}
+
+fn event(kind: &str, payload: &str, out: &mut Vec<u8>) {
+    let headers = [
+        (":event-type", kind),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ];
+    message(&headers, payload, out);
+}
+
+fn message(headers: &[(&str, &str)], payload: &str, out: &mut Vec<u8>) {
+    let mut fields = Vec::new();
+    for (name, value) in headers {
+        // They are all short.
+        let (Ok(name_len), Ok(len)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
+            continue;
+        };
+        fields.push(name_len);
+        fields.extend_from_slice(name.as_bytes());
+        fields.push(STRING);
+        fields.extend_from_slice(&len.to_be_bytes());
+        fields.extend_from_slice(value.as_bytes());
+    }
+    let total = fields.len() + payload.len() + FRAME_BYTES;
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
+    let mut message = Vec::with_capacity(total);
+    message.extend_from_slice(&number(total));
+    message.extend_from_slice(&number(fields.len()));
+    let prelude = crc32(0, &message);
+    message.extend_from_slice(&prelude.to_be_bytes());
+    message.extend_from_slice(&fields);
+    message.extend_from_slice(payload.as_bytes());
+    let all = crc32(0, &message);
+    message.extend_from_slice(&all.to_be_bytes());
+    out.extend_from_slice(&message);
+}
+
+/// The type of a header that is a string.
+const STRING: u8 = 7;
+
+/// Bytes of a message beside headers and payload.
+const FRAME_BYTES: usize = 16;
