@@ -89,10 +89,11 @@ impl Drop for Server {
     }
 }
 
-fn sh(script: &str, server: &Server) -> Output {
+fn sh(script: &str, server: &Server, fake: &Server) -> Output {
     let program = env!("CARGO_BIN_EXE_lmserver");
     let asked = script
         .replace("127.0.0.1:8080", &server.address)
+        .replace("127.0.0.1:9099", &fake.address)
         .replace("cargo run --release --", program)
         .replace(
             " ask ",
@@ -141,6 +142,7 @@ fn its_commands_do_what_it_says() {
     let config = "[provider.echo]\n[channels]\nopen = true\n";
     std::fs::write(folder.path().join("open.toml"), config).expect("a file");
     let server = Server::start(&["--config", "open.toml"], folder.path());
+    let fake = Server::start(&["fake"], folder.path());
     let blocks = blocks(&readme());
     let mut run = 0;
     for (at, Block { text: script, .. }) in blocks.iter().enumerate() {
@@ -153,8 +155,11 @@ fn its_commands_do_what_it_says() {
             ["cargo", "run", "--release", "--", flags @ ..] if flags[0].starts_with("--") => {
                 drop(Server::start(flags, folder.path()));
             }
+            ["cargo", "run", "--release", "--", flags @ ..] if flags[0] == "fake" => {
+                drop(Server::start(flags, folder.path()));
+            }
             _ => {
-                let output = sh(script, &server);
+                let output = sh(script, &server, &fake);
                 let said = String::from_utf8(output.stdout).expect("text");
                 let complaints = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{script}\n{said}\n{complaints}");

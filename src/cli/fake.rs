@@ -147,8 +147,8 @@ Faults, each at a PLACE; several may be given:
   garbage@PLACE bad_json@PLACE bad_chunk@PLACE
                          bytes without meaning; an event that is no JSON; a
                          broken chunk size; then the answer goes on
-  PLACE: start (before the head), head (inside it), body (behind it), N (behind N
-  tokens), N.5 (inside the event behind those), finish (before the finish
+  PLACE: start (before the head), head (inside it), body (behind it), N (behind
+  N tokens), N.5 (inside the event behind those), finish (before the finish
   reason), end (before the end marker), last (before the last chunk)
 
 Instead of a stream:

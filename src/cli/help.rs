@@ -8,8 +8,8 @@ Usage: lmserver [serve] [FLAGS]     run the server
        lmserver check [FLAGS]       report every mistake in the configuration
        lmserver ask [FLAGS] \"TEXT\"  ask a running server, print the answer as it
                                     streams; Ctrl-C cancels, - reads a question
-       lmserver fake [SETTINGS]     a provider that misbehaves on purpose, for
-                                    tests; more by `lmserver fake --help`
+       lmserver fake [SETTINGS]     run a provider that misbehaves on purpose,
+                                    for tests; see lmserver fake --help
 
 Flags:
   --config FILE          configuration [default: lmserver.toml, if it exists]

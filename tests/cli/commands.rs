@@ -36,6 +36,50 @@ fn help_names_every_command_flag_and_variable() {
 }
 
 #[test]
+fn the_fake_has_a_help_of_its_own() {
+    let done = Program::new().run(&["fake", "--help"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    for word in [
+        "words=N",
+        "cut@PLACE",
+        "/fake/requests",
+        "--listen ADDR",
+        "converse-stream",
+    ] {
+        assert!(done.stdout.contains(word), "{word} is missing");
+    }
+    let widest = done.stdout.lines().map(str::len).max();
+    assert!(widest <= Some(80), "{widest:?} columns");
+}
+
+#[test]
+fn a_mistake_in_the_words_of_the_fake_exits_with_2() {
+    for (args, want) in [
+        (
+            &["fake", "delay=5h"][..],
+            "\"delay=5h\": a time is 5ms, 2s or 1m",
+        ),
+        (
+            &["fake", "wrods=5"],
+            "\"wrods=5\": there is no such setting",
+        ),
+        (&["fake", "cut"], "\"cut\": it needs a place, as in cut@3"),
+        (
+            &["fake", "--config", "a.toml"],
+            "`lmserver fake` takes no --config",
+        ),
+        (
+            &["fake", "--listen", "9099"],
+            "--listen 9099: an address is",
+        ),
+    ] {
+        let done = Program::new().run(args);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(done.stderr.contains(want), "{args:?}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let want = concat!("lmserver ", env!("CARGO_PKG_VERSION"), "\n");
     for flag in ["--version", "-V"] {
