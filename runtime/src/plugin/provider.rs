@@ -386,6 +386,10 @@ pub trait PluginSection {
     fn take_integer(&mut self, key: &str) -> Option<i64>;
     /// Takes a duration such as `"20ms"`.
     fn take_duration(&mut self, key: &str) -> Option<Duration>;
+    /// Takes a secret, as the host keeps them: `"env:NAME"`, `"file:PATH"`, or the text itself.
+    fn take_secret(&mut self, key: &str) -> Option<Secret> {
+        self.take_string(key).map(Secret::new)
+    }
     /// Reports that the value of `key` (or its absence) is a mistake, and what would be right, as
     /// in `"is missing; set it to the server's address"`.
     fn reject(&mut self, key: &str, mistake: &str);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lmserver_runtime::plugin::provider::PluginSection;
+use lmserver_runtime::plugin::provider::{PluginSection, Secret};
 
 use super::Section;
 
@@ -31,6 +31,10 @@ impl PluginSection for Section<'_> {
 
     fn take_duration(&mut self, key: &str) -> Option<Duration> {
         self.duration(key)
+    }
+
+    fn take_secret(&mut self, key: &str) -> Option<Secret> {
+        self.secret(key)
     }
 
     /// Splits `mistake` into what is wrong and what would be right, at its last semicolon or
