@@ -3,6 +3,7 @@
 //! ```text
 //!   role      Front     HTTP requests, each answered by the service
 //!             Session   a transport's state; each cursor reads a channel
+//!             Dialing   a connection to a provider that is being made
 //!             Upstream  bytes of a provider, for a run
 //!             Trailing  the same, between the end of the answer and of its framing
 //!             Pooled    an idle connection to a provider
@@ -12,7 +13,7 @@
 use std::net::IpAddr;
 
 use crate::channel::GateState;
-use crate::ids::RunId;
+use crate::ids::{DialId, RunId};
 use crate::plugin::provider::Generation;
 use crate::plugin::transport::Session;
 use crate::sys::SockId;
@@ -53,6 +54,7 @@ const _: () = assert!(
 pub(crate) enum Role {
     Front(Box<Front>),
     Session(Box<dyn Session>),
+    Dialing(DialId),
     Upstream(RunId),
     /// The answer is complete, but its framing is not yet read.
     Trailing(Box<Trailing>),

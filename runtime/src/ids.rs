@@ -14,6 +14,29 @@ pub struct RunId {
     pub(crate) generation: u32,
 }
 
+/// A connection to a provider that is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DialId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl DialId {
+    /// The id as one number, for the lookup of a name.
+    pub(crate) fn ticket(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The id that a ticket is of.
+    pub(crate) fn from_ticket(ticket: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = ticket.to_be_bytes();
+        Self {
+            index: u32::from_be_bytes([e, f, g, h]),
+            generation: u32::from_be_bytes([a, b, c, d]),
+        }
+    }
+}
+
 /// A channel in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId {
@@ -45,5 +68,6 @@ macro_rules! id {
 }
 
 id!(ConnId);
+id!(DialId);
 id!(RunId);
 id!(ChannelId);

@@ -14,7 +14,7 @@
 //!   the back of the queue.
 //! - Subscribers are written once a turn: what a busy turn appended leaves in one write.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::channel::registry::Registry;
 use crate::conn::{Conn, Flags, Role};
 use crate::directory::Directory;
 use crate::effect::Effect;
-use crate::ids::{ChannelId, ConnId, RunId};
+use crate::ids::{ChannelId, ConnId, DialId, RunId};
 use crate::limits::{ChannelLimits, Limits};
 use crate::metrics::Metrics;
 use crate::plugin::access::NoAccess;
@@ -32,6 +32,7 @@ use crate::plugin::provider::Output;
 use crate::plugin::service::Service;
 use crate::routing::Routing;
 use crate::run::Run;
+use crate::run::dial::Dial;
 use crate::run::pool::Pool;
 use crate::sys::{ListenAddr, Signal, SockId, Sys, SysEvent};
 use crate::time::Moment;
@@ -42,6 +43,7 @@ mod accept;
 mod check;
 mod client;
 mod deliver;
+mod dial;
 mod members;
 mod query;
 mod runs;
@@ -69,9 +71,8 @@ pub struct Reactor<S: Sys> {
     by_sock: Vec<Option<ConnId>>,
     clients: usize,
     runs: Arena<RunId, Run>,
-    /// Lookups under way, by ticket.
-    resolving: HashMap<u64, RunId>,
-    next_ticket: u64,
+    /// Connections to providers that are being made.
+    dials: Arena<DialId, Dial>,
     pool: Pool,
     channels: Registry,
     directory: Directory,
@@ -124,8 +125,7 @@ impl<S: Sys> Reactor<S> {
             by_sock: Vec::new(),
             clients: 0,
             runs: Arena::new(),
-            resolving: HashMap::new(),
-            next_ticket: 0,
+            dials: Arena::new(),
             pool: Pool::default(),
             channels: Registry::new(channels),
             directory: Directory::default(),
@@ -279,6 +279,7 @@ impl<S: Sys> Reactor<S> {
             match owner {
                 Owner::Conn(id) => self.expire_conn(id, at),
                 Owner::Run(id) => self.expire_run(id, at),
+                Owner::Dial(id) => self.expire_dial(id, at),
             }
             self.run_agenda();
         }

@@ -1,26 +1,23 @@
 //! One run: the answer to one question, its targets in order, the attempt that goes on, its deadlines.
 //!
 //! ```text
-//!   Resolving ─► Connecting ─► Tunnel, Handshake ─► Answering ─► ended
-//!       │            │ next address      │                      │
-//!       └────────────┴───────────────────┴── failed ────────────┘
-//!                                              │ no content yet: next target
-//!                                              └ else: the terminal event
+//!   Dialing ─► Answering ─► ended
+//!      │           │
+//!      └─ failed ──┘
+//!            │ no content yet: next target
+//!            └ else: the terminal event
 //! ```
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use lmserver_proto::http1::client::Exchange;
 
 use crate::event::{Attempt, ErrorCode};
-use crate::ids::{ChannelId, ConnId};
+use crate::ids::{ChannelId, ConnId, DialId};
 use crate::plugin::provider::{ChatRequest, Generation, ProviderError, Upstream};
 use crate::routing::{Plan, ProviderTimers, Target};
 use crate::time::Moment;
+use dial::seconds;
 
+pub(crate) mod dial;
 pub(crate) mod estimate;
 pub(crate) mod pool;
 
@@ -64,17 +61,8 @@ pub(crate) struct Current {
 
 /// How far an attempt is.
 pub(crate) enum Phase {
-    /// The name is being looked up.
-    Resolving { ticket: u64 },
-    /// An address is being tried; these are left.
-    Connecting {
-        left: VecDeque<SocketAddr>,
-        until: Moment,
-    },
-    /// The proxy is being asked for a tunnel.
-    Tunnel(Box<Exchange>),
-    /// TLS shakes hands.
-    Handshake,
+    /// Its connection is being made.
+    Dialing(DialId),
     /// The request is on its way, or the answer.
     Answering,
     /// The machine needs no connection.
@@ -84,9 +72,6 @@ pub(crate) enum Phase {
 /// Which deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
-    Connect,
-    /// One address has had its share of the time to connect.
-    Address,
     FirstEvent,
     BetweenEvents,
     Total,
@@ -141,15 +126,6 @@ impl Run {
             }
         };
         match &attempt.phase {
-            Phase::Connecting { left, until } => {
-                consider(attempt.began + timers.connect, Some(Timer::Connect));
-                if !left.is_empty() {
-                    consider(*until, Some(Timer::Address));
-                }
-            }
-            Phase::Resolving { .. } | Phase::Tunnel(_) | Phase::Handshake => {
-                consider(attempt.began + timers.connect, Some(Timer::Connect));
-            }
             Phase::Answering if attempt.first_event => {
                 consider(
                     attempt.since + timers.between_events,
@@ -159,7 +135,7 @@ impl Run {
             Phase::Answering => {
                 consider(attempt.since + timers.first_event, Some(Timer::FirstEvent))
             }
-            Phase::Local => {}
+            Phase::Dialing(_) | Phase::Local => {}
         }
         if let Some(at) = attempt.generation.deadline() {
             consider(at, None);
@@ -172,9 +148,6 @@ impl Timer {
     /// The error that ends an attempt when this timer runs out.
     pub(crate) fn error(self, timers: &ProviderTimers, host: &str) -> ProviderError {
         let (what, name, limit) = match self {
-            Self::Connect | Self::Address => {
-                ("no connection to", "connect_timeout", timers.connect)
-            }
             Self::FirstEvent => (
                 "no first event from",
                 "first_event_timeout",
@@ -191,13 +164,5 @@ impl Timer {
             ErrorCode::ProviderTimeout,
             format!("{what} {host} within {name} ({})", seconds(limit)),
         )
-    }
-}
-
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
     }
 }

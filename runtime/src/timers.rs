@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::ids::{ConnId, RunId};
+use crate::ids::{ConnId, DialId, RunId};
 use crate::time::Moment;
 
 /// Who has a deadline.
@@ -14,6 +14,7 @@ use crate::time::Moment;
 pub(crate) enum Owner {
     Conn(ConnId),
     Run(RunId),
+    Dial(DialId),
 }
 
 /// The hints. Each owner has one that counts; it notes the time of that itself.

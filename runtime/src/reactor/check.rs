@@ -4,6 +4,8 @@ use super::Reactor;
 use crate::channel::Pending;
 use crate::conn::{Conn, Flags, Role};
 use crate::ids::ConnId;
+use crate::run::dial::Purpose;
+use crate::run::{Current, Phase};
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -26,6 +28,14 @@ impl<S: Sys> Reactor<S> {
                 if attempt.is_none_or(|attempt| attempt.conn != Some(id)) {
                     return Err(format!("{id:?} serves a run that does not know it"));
                 }
+            }
+            if let Role::Dialing(dial) = conn.role
+                && self
+                    .dials
+                    .get(dial)
+                    .is_none_or(|dial| dial.conn != Some(id))
+            {
+                return Err(format!("{id:?} is made by a dial that does not know it"));
             }
             if let Some(mistake) = self.check_unsent(id, conn) {
                 return Err(mistake);
@@ -68,7 +78,30 @@ impl<S: Sys> Reactor<S> {
                 return Err(format!("{id:?} writes a channel that does not know it"));
             }
         }
+        self.check_dials()?;
         self.channels.check()
+    }
+
+    /// A dial for a run and the run's attempt know each other.
+    fn check_dials(&self) -> Result<(), String> {
+        for (id, dial) in self.dials.iter() {
+            let Purpose::Run(run) = dial.purpose;
+            let attempt = self.runs.get(run).and_then(|run| run.attempt.as_ref());
+            let waits = |attempt: &Current| matches!(attempt.phase, Phase::Dialing(it) if it == id);
+            if !attempt.is_some_and(waits) {
+                return Err(format!("{id:?} is for a run that does not wait for it"));
+            }
+        }
+        let mut attempts = self.runs.iter().filter_map(|(_, run)| run.attempt.as_ref());
+        let lost = attempts.find(|attempt| match attempt.phase {
+            Phase::Dialing(dial) => self.dials.get(dial).is_none(),
+            Phase::Answering => attempt.conn.is_none(),
+            Phase::Local => false,
+        });
+        match lost {
+            Some(_) => Err("an attempt waits for nothing".to_owned()),
+            None => Ok(()),
+        }
     }
 
     /// What a socket takes is written: nobody waits for a word that nobody says.
@@ -109,6 +142,9 @@ impl<S: Sys> Reactor<S> {
 
     /// Is nothing left that would hold a connection or a run?
     pub fn is_quiet(&self) -> bool {
-        self.conns.len() == 0 && self.runs.len() == 0 && self.work.is_empty()
+        self.conns.len() == 0
+            && self.runs.len() == 0
+            && self.dials.len() == 0
+            && self.work.is_empty()
     }
 }

@@ -33,7 +33,8 @@ impl<S: Sys> Reactor<S> {
                 let outcome = self.with_session(id, |session, cx| session.receive(bytes, cx));
                 self.settle_session(id, outcome);
             }
-            Role::Upstream(_)
+            Role::Dialing(_)
+            | Role::Upstream(_)
             | Role::Trailing(_)
             | Role::Pooled { .. }
             | Role::Lingering { .. } => {}

@@ -309,9 +309,6 @@ impl<S: Sys> Reactor<S> {
                 self.take_outputs(id, &mut outputs, outcome);
                 self.buffers.outputs = outputs;
             }
-            Some(Timer::Address) => {
-                self.give_up_address(id, "it did not answer in its share of the time")
-            }
             Some(timer) => {
                 let error = self.timer_error(id, timer);
                 self.fail_attempt(id, error);

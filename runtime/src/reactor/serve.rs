@@ -56,7 +56,8 @@ impl<S: Sys> Reactor<S> {
                     && (front.http.wants_bytes() || conn.flags.has(Flags::CLOSING))
             }
             Role::Session(_) => conn.outbox.len() <= self.limits.outbox_bytes,
-            Role::Upstream(_)
+            Role::Dialing(_)
+            | Role::Upstream(_)
             | Role::Trailing(_)
             | Role::Pooled { .. }
             | Role::Lingering { .. } => true,
@@ -130,6 +131,7 @@ impl<S: Sys> Reactor<S> {
         }
         match &conn.role {
             Role::Front(_) | Role::Session(_) => self.feed_client(id, bytes),
+            Role::Dialing(dial) => self.feed_dial(*dial, id, bytes),
             Role::Upstream(run) => self.feed_upstream(*run, id, bytes),
             Role::Trailing(_) => self.feed_trailing(id, bytes),
             // Nobody asked for these bytes: the connection is of no further use.
@@ -140,16 +142,29 @@ impl<S: Sys> Reactor<S> {
 
     fn link_failed(&mut self, id: ConnId, why: &str) {
         match self.conns.get(id).map(|conn| &conn.role) {
-            Some(Role::Upstream(run)) => self.upstream_failed(*run, id, why),
-            // The alert that rustls has ready may still reach the peer.
+            Some(Role::Dialing(dial)) => {
+                let dial = *dial;
+                self.flush_alert(id);
+                self.dial_ended(dial, id, Some(why));
+            }
+            Some(Role::Upstream(run)) => {
+                let run = *run;
+                self.flush_alert(id);
+                self.upstream_ended(run, id, Some(why));
+            }
             Some(_) => {
                 log::debug!("a client's connection failed: {why}");
-                if let Some(conn) = self.conns.get_mut(id) {
-                    let _ = conn.link.flush(&mut self.sys, conn.sock);
-                }
+                self.flush_alert(id);
                 self.close(id);
             }
             None => {}
+        }
+    }
+
+    /// The alert that rustls has ready, which says why, may still reach the peer.
+    fn flush_alert(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            let _ = conn.link.flush(&mut self.sys, conn.sock);
         }
     }
 
@@ -159,6 +174,11 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         match &mut conn.role {
+            Role::Dialing(dial) => {
+                let dial = *dial;
+                let why = error.map(|error| error.to_string());
+                self.dial_ended(dial, id, why.as_deref());
+            }
             Role::Upstream(run) => {
                 let run = *run;
                 let why = error.map(|error| error.to_string());
@@ -262,7 +282,7 @@ impl<S: Sys> Reactor<S> {
     fn write_failed(&mut self, id: ConnId, error: &io::Error) {
         match self.conns.get(id).map(|conn| &conn.role) {
             // The answer may have been sent before the connection failed: reading decides.
-            Some(Role::Upstream(_)) => {
+            Some(Role::Dialing(_) | Role::Upstream(_)) => {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.flags.clear(Flags::WRITABLE);
                     conn.flags.set(Flags::READABLE);
@@ -506,10 +526,11 @@ fn deadline(conn: &Conn, channels: &Registry, limits: &Limits) -> Option<Moment>
         }
         Role::Trailing(trailing) => Some(trailing.until),
         Role::Pooled { until } | Role::Lingering { until } => Some(*until),
-        Role::Upstream(_) => None,
+        Role::Dialing(_) | Role::Upstream(_) => None,
     };
     let unblocked = conn.blocked_since.map(|since| since + limits.write_timeout);
-    // The run watches over the provider's connection.
-    let unblocked = unblocked.filter(|_| !matches!(conn.role, Role::Upstream(_)));
+    // The run, or the dial, watches over the provider's connection.
+    let watched = matches!(conn.role, Role::Dialing(_) | Role::Upstream(_));
+    let unblocked = unblocked.filter(|_| !watched);
     [of_role, unblocked].into_iter().flatten().min()
 }

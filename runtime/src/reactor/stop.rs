@@ -129,6 +129,7 @@ impl<S: Sys> Reactor<S> {
                 Role::Session(_) => self.disconnect(id, &Disconnect::Shutdown),
                 Role::Front(_) if conn.has_own_bytes() => conn.flags.set(Flags::CLOSING),
                 Role::Lingering { .. } => {}
+                Role::Dialing(dial) => self.drop_dial(dial),
                 Role::Front(_) | Role::Upstream(_) | Role::Trailing(_) | Role::Pooled { .. } => {
                     self.close(id)
                 }

@@ -55,6 +55,10 @@ impl PoolKey {
             trust: SameTrust(instance.trust.clone()),
         }
     }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
 }
 
 /// The idle connections by place, the latest used last.
