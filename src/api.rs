@@ -30,7 +30,11 @@ mod centrifugo;
 mod chat;
 mod connection;
 mod emulation;
+#[cfg(feature = "llm-api")]
+mod llm;
 mod metrics;
+#[cfg(feature = "llm-api")]
+mod openai;
 mod ops;
 mod origin;
 mod page;
@@ -73,6 +77,9 @@ pub struct ApiSettings {
     pub client_transports: Vec<(Box<str>, Box<dyn Transport>)>,
     /// The id of this process, which those clients name in requests beside their connection.
     pub node: Box<str>,
+    /// How long an answer that was asked for in the words of another API goes on with nobody
+    /// listening.
+    pub llm_patience: Duration,
     /// Fetches the key sets of tokens.
     pub fetcher: Fetcher,
     /// Reads the configuration again.
@@ -89,6 +96,11 @@ pub struct Api {
     transports: Transports,
     clients: Transports,
     node: Box<str>,
+    #[cfg_attr(
+        not(feature = "llm-api"),
+        expect(dead_code, reason = "such an API is what it is for")
+    )]
+    llm_patience: Duration,
     policy: Policy,
     remembered: Remembered,
     fetcher: Fetcher,
@@ -119,6 +131,7 @@ impl Api {
             transports: shared(settings.transports),
             clients: shared(settings.client_transports),
             node: settings.node,
+            llm_patience: settings.llm_patience,
             policy: settings.policy,
             remembered: Remembered::default(),
             fetcher: settings.fetcher,
@@ -187,6 +200,16 @@ impl Api {
                 chat::delete(&self.auth, request, id, cx)
             }
             Route::Chat(id) => chat::get(&self.auth, request, id, cx),
+            #[cfg(feature = "llm-api")]
+            Route::OpenAi(place) => {
+                let asking = llm::Asking {
+                    auth: &self.auth,
+                    origin,
+                    request,
+                    patience: self.llm_patience,
+                };
+                openai::answer(place, &asking, body, cx)
+            }
             Route::Page => respond(page::page()),
             Route::Health => respond(ops::health()),
             Route::Ready => ops::ready(cx.draining).map(Reply::Response),
@@ -250,7 +273,7 @@ impl Service for Api {
     }
 
     fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response {
-        Response::json(status, error_body(Shape::Own, status, code, message))
+        Response::json(status, error_body(Shape::Own, status, code, message, None))
             .with_field("Cache-Control", "no-store")
             .with_close()
     }
@@ -280,8 +303,17 @@ fn ask(
     query: Query,
     then: impl FnOnce(Answer<'_>, &mut ServiceCx<'_>) -> Outcome + 'static,
 ) -> Reply {
-    let then = |answer: Answer<'_>, cx: &mut ServiceCx<'_>| {
-        then(answer, cx).unwrap_or_else(|refusal| Reply::Response(refusal.response(Shape::Own)))
+    ask_as(Shape::Own, query, then)
+}
+
+/// The same for clients that read errors in this shape.
+fn ask_as(
+    shape: Shape,
+    query: Query,
+    then: impl FnOnce(Answer<'_>, &mut ServiceCx<'_>) -> Outcome + 'static,
+) -> Reply {
+    let then = move |answer: Answer<'_>, cx: &mut ServiceCx<'_>| {
+        then(answer, cx).unwrap_or_else(|refusal| Reply::Response(refusal.response(shape)))
     };
     Reply::Ask(query, Box::new(then))
 }

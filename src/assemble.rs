@@ -41,6 +41,7 @@ pub(crate) fn assemble<S: Sys>(
             .map(|(name, transport)| (name.into(), transport))
             .collect(),
         node,
+        llm_patience: config.llm_patience,
         fetcher: Fetcher::new(config.key_servers),
         reload: Box::new(move || reloader.reload().map(|config| Arc::new(config.routing))),
     });

@@ -9,6 +9,7 @@
 //! `lmserver check` is the same reading as that of a start or a reload.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lmserver_runtime::limits::{ChannelLimits, Limits};
 use lmserver_runtime::routing::Routing;
@@ -70,6 +71,9 @@ pub struct Config {
     pub channels: ChannelLimits,
     /// `[channels] open`: whether channels exist as soon as they are named.
     pub open_channels: bool,
+    /// `[llm_api] cancel_when_abandoned`: how long an answer that was asked for in the words of
+    /// another API goes on with nobody listening.
+    pub llm_patience: Duration,
     /// `[client]`: connections that speak Centrifugo's client protocol.
     pub client: Client,
     /// `jwks_public_endpoint`: where the key sets of tokens are fetched from.
@@ -223,6 +227,7 @@ impl Config {
         let auth = Auth::read(auth, keys, report);
         let limits = limits::connections(root.section("limits"), keys, report);
         let (channels, open_channels) = limits::channels(root.section("channels"), keys, report);
+        let llm_patience = limits::llm_patience(root.section("llm_api"), keys, report);
         let open = open_channels.then_some(&channels);
         let namespaces = namespace::read(&mut root, open, keys, report);
         let shared = Shared::of(inputs.environment, report);
@@ -249,6 +254,7 @@ impl Config {
             limits,
             channels,
             open_channels,
+            llm_patience,
             client,
             key_servers,
             namespaces,

@@ -148,6 +148,7 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
             .map(|(name, it)| (name.into(), it))
             .collect(),
         node: centrifuge.node().into(),
+        llm_patience: Duration::ZERO,
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     });

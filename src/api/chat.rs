@@ -19,7 +19,7 @@ use lmserver_runtime::plugin::service::{Answer, Idempotency, Query, Reply, Servi
 use lmserver_runtime::plugin::transport::{Admission, Opening, Transport};
 use serde::Serialize;
 
-mod accept;
+pub(super) mod accept;
 mod object;
 mod question;
 mod state;
@@ -127,28 +127,31 @@ struct Stream {
     fields: Vec<(Cow<'static, str>, String)>,
 }
 
+/// The channel of a question, and whether it was there already.
+pub(super) fn submitted_to<'a>(answer: &Answer<'a>) -> Result<(&'a str, bool), Refusal> {
+    match answer {
+        Answer::Submitted { channel, repeated } => Ok((channel, *repeated)),
+        Answer::Conflict => Err(Refusal::new(
+            Code::IdempotencyConflict,
+            "this Idempotency-Key was used with another body: a new question needs a new key",
+        )),
+        Answer::Overloaded => Err(overloaded()),
+        Answer::Draining => Err(draining()),
+        Answer::TooLarge { limit } => {
+            let message = format!("the question is larger than a channel may be, {limit} bytes");
+            Err(Refusal::new(Code::TooLarge, message))
+        }
+        _ => Err(Refusal::internal()),
+    }
+}
+
 fn submitted(
     answer: &Answer<'_>,
     auth: &Auth,
     stream: Option<Stream>,
     cx: &mut ServiceCx<'_>,
 ) -> Outcome {
-    let (channel, repeated) = match answer {
-        Answer::Submitted { channel, repeated } => (*channel, *repeated),
-        Answer::Conflict => {
-            return Err(Refusal::new(
-                Code::IdempotencyConflict,
-                "this Idempotency-Key was used with another body: a new question needs a new key",
-            ));
-        }
-        Answer::Overloaded => return Err(overloaded()),
-        Answer::Draining => return Err(draining()),
-        Answer::TooLarge { limit } => {
-            let message = format!("the question is larger than a channel may be, {limit} bytes");
-            return Err(Refusal::new(Code::TooLarge, message));
-        }
-        _ => return Err(Refusal::internal()),
-    };
+    let (channel, repeated) = submitted_to(answer)?;
     let token = auth.issue(channel, cx.unix_time);
     match stream {
         Some(stream) => Ok(stream.open(channel, repeated, token, cx)),
@@ -210,7 +213,7 @@ fn created(channel: &str, token: Option<&str>) -> Reply {
 }
 
 /// The name of a new channel, with 122 random bits: to know it is to be allowed to read it.
-fn new_channel(cx: &mut ServiceCx<'_>) -> Box<str> {
+pub(super) fn new_channel(cx: &mut ServiceCx<'_>) -> Box<str> {
     let mut random = [0; 16];
     cx.random(&mut random);
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
@@ -231,7 +234,7 @@ fn channel(id: &str) -> Result<Box<str>, Refusal> {
     }
 }
 
-fn idempotency(
+pub(super) fn idempotency(
     request: &Request,
     body: &[u8],
     caller: &Caller,
@@ -252,7 +255,7 @@ fn idempotency(
 }
 
 /// A repetition is let through: the engine knows whether its channel is here already.
-fn refuse_if_busy(cx: &ServiceCx<'_>, may_be_repeated: bool) -> Result<(), Refusal> {
+pub(super) fn refuse_if_busy(cx: &ServiceCx<'_>, may_be_repeated: bool) -> Result<(), Refusal> {
     if cx.draining && !may_be_repeated {
         return Err(draining());
     }

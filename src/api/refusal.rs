@@ -12,6 +12,8 @@ pub(super) struct Refusal {
     pub(super) code: Code,
     pub(super) status: u16,
     message: String,
+    /// The key of the body that it is about, where one is.
+    param: Option<String>,
     fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
@@ -37,8 +39,7 @@ pub(super) enum Code {
 pub(super) enum Shape {
     /// `{"error":{"code":…,"message":…}}`.
     Own,
-    /// What OpenAI's clients expect. Nothing is served under `/v1`, but a client of theirs that is
-    /// pointed here by mistake can show the 404.
+    /// What OpenAI's clients expect.
     OpenAi,
 }
 
@@ -49,6 +50,7 @@ impl Refusal {
             code,
             status: code.status(),
             message: message.into(),
+            param: None,
             fields: Vec::new(),
         }
     }
@@ -69,6 +71,13 @@ impl Refusal {
         Self { status, ..self }
     }
 
+    /// The same about a key of the body.
+    #[cfg(feature = "llm-api")]
+    pub(super) fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
     /// The same with one more field in its response.
     pub(super) fn with_field(
         mut self,
@@ -81,7 +90,8 @@ impl Refusal {
 
     /// The response.
     pub(super) fn response(self, shape: Shape) -> Response {
-        let body = error_body(shape, self.status, self.code.as_str(), &self.message);
+        let param = self.param.as_deref();
+        let body = error_body(shape, self.status, self.code.as_str(), &self.message, param);
         let response = Response::json(self.status, body).with_field("Cache-Control", "no-store");
         self.fields
             .into_iter()
@@ -139,7 +149,13 @@ impl Shape {
 }
 
 /// The JSON of an error.
-pub(super) fn error_body(shape: Shape, status: u16, code: &str, message: &str) -> Vec<u8> {
+pub(super) fn error_body(
+    shape: Shape,
+    status: u16,
+    code: &str,
+    message: &str,
+    param: Option<&str>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<E> {
         error: E,
@@ -169,7 +185,7 @@ pub(super) fn error_body(shape: Shape, status: u16, code: &str, message: &str) -
             let error = OpenAi {
                 message,
                 r#type: kind,
-                param: None,
+                param,
                 code,
             };
             serde_json::to_vec(&Body { error })

@@ -31,6 +31,9 @@ pub(super) enum Route<'a> {
     Emulation,
     /// `/connection/init`
     Init,
+    /// `/v1/…` of OpenAI's API.
+    #[cfg(feature = "llm-api")]
+    OpenAi(super::openai::Place<'a>),
 }
 
 impl<'a> Route<'a> {
@@ -49,6 +52,8 @@ impl<'a> Route<'a> {
             "/" => Some(Self::Page),
             "/emulation" => Some(Self::Emulation),
             "/connection/init" => Some(Self::Init),
+            #[cfg(feature = "llm-api")]
+            _ if path.starts_with("/v1/") => super::openai::Place::find(path).map(Self::OpenAi),
             _ => in_folder("/connection/")
                 .map(Self::Connection)
                 .or_else(|| in_folder("/api/chat/").map(Self::Chat))
@@ -73,6 +78,8 @@ impl<'a> Route<'a> {
             Self::Client("sse" | "uni_sse") => "GET, POST, OPTIONS",
             Self::Client(_) => "GET, OPTIONS",
             Self::Chat(_) => "GET, HEAD, DELETE, OPTIONS",
+            #[cfg(feature = "llm-api")]
+            Self::OpenAi(place) => place.allow(),
         }
     }
 
@@ -126,7 +133,10 @@ mod tests {
             ("/connection", None),
             ("/connection/", None),
             ("/connection/sse/", None),
-            ("/v1/models", None),
+            ("/v1", None),
+            ("/v1/", None),
+            ("/v1/models/", None),
+            ("/v1/completions", None),
         ] {
             assert_eq!(Route::find(path), want, "{path}");
         }

@@ -133,6 +133,17 @@ pub(super) fn channels(
     (limits, open)
 }
 
+/// `[llm_api]`: how long an answer goes on with nobody listening. Default: not at all.
+pub(super) fn llm_patience(
+    mut section: Section<'_>,
+    keys: &mut Keys,
+    report: &mut Report,
+) -> Duration {
+    let patience = section.patience("cancel_when_abandoned");
+    section.finish(keys, report);
+    patience.unwrap_or(Duration::ZERO)
+}
+
 fn count(section: &mut Section<'_>, key: &str, least: u64, limit: &mut usize) {
     let read = section.integer(key, least, 10_000_000);
     *limit = read

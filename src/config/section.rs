@@ -243,6 +243,20 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Takes a duration, or `true` for none at all and `false` for one without end.
+    pub(crate) fn patience(&mut self, key: &str) -> Option<Duration> {
+        let value = self.table.and_then(|table| table.get(key));
+        if value.is_some_and(|value| value.as_bool().is_some()) {
+            let at_once = self.bool(key)?;
+            return Some(if at_once {
+                Duration::ZERO
+            } else {
+                Duration::MAX
+            });
+        }
+        self.duration(key)
+    }
+
     /// Takes a secret; a literal one is warned about.
     pub(crate) fn secret(&mut self, key: &str) -> Option<Secret> {
         let (place, written) = self.placed_string(key)?;

@@ -154,6 +154,7 @@ impl Setup {
             transports: transports.into_iter().collect(),
             client_transports: client_transports.into_iter().collect(),
             node: NODE.into(),
+            llm_patience: Duration::ZERO,
             fetcher: lmserver::token::Fetcher::default(),
             reload: Box::new(|| None),
         });

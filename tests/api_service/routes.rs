@@ -85,7 +85,9 @@ fn other_paths_are_not_found() {
             assert!(!message.contains("token"), "{message}");
         }
     }
-    let response = Setup::default().start().response("GET /v1/models", &[], "");
+    let response = Setup::default()
+        .start()
+        .response("GET /v1/engines", &[], "");
     assert_eq!(json(&response)["error"]["type"], "invalid_request_error");
     assert_eq!(response.status, 404);
     let message = error(

@@ -156,6 +156,7 @@ fn application(channels: &ChannelLimits) -> Api {
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
         client_transports: clients.map(|(name, it)| (name.into(), it)).collect(),
         node: centrifuge.node().into(),
+        llm_patience: Duration::ZERO,
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     })

@@ -201,6 +201,33 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::ProviderAuth,
+        Self::ProviderBilling,
+        Self::ProviderNotFound,
+        Self::ProviderContextLength,
+        Self::ProviderBadRequest,
+        Self::ProviderContentFilter,
+        Self::ProviderRateLimited,
+        Self::ProviderOverloaded,
+        Self::ProviderTimeout,
+        Self::ProviderUnreachable,
+        Self::ProviderError,
+        Self::ProviderTruncated,
+        Self::TooLarge,
+        Self::Shutdown,
+        Self::Interrupted,
+        Self::Gone,
+        Self::Internal,
+    ];
+
+    /// The code of a word on the wire.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+
     /// The word on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -8,7 +8,7 @@ use lmserver_runtime::plugin::transport::Transport;
 use crate::api::refusal::{Code, Refusal, clip};
 
 /// Refuses content that is not JSON. Without `Content-Type` it is taken for it.
-pub(super) fn content(request: &Request, body: &[u8]) -> Result<(), Refusal> {
+pub(in crate::api) fn content(request: &Request, body: &[u8]) -> Result<(), Refusal> {
     let is_framed = |name| request.fields.get_bytes(name).is_some();
     if body.is_empty() && !is_framed("content-length") && !is_framed("transfer-encoding") {
         let message = "the body is missing: send it with Content-Length or in chunks";

@@ -1,0 +1,45 @@
+//! Failures as HTTP knows them: which status says what happened, and whether to come back.
+
+use lmserver_proto::http1::Response;
+use lmserver_runtime::event::{ErrorCode, Failure};
+
+/// The status of a failure before any content.
+pub(crate) fn status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::ProviderContextLength
+        | ErrorCode::ProviderBadRequest
+        | ErrorCode::ProviderContentFilter => 400,
+        ErrorCode::ProviderNotFound => 404,
+        ErrorCode::Gone => 410,
+        ErrorCode::ProviderRateLimited | ErrorCode::ProviderBilling => 429,
+        ErrorCode::TooLarge | ErrorCode::Interrupted | ErrorCode::Internal => 500,
+        // The key that the provider refused is this server's, not the client's.
+        ErrorCode::ProviderAuth
+        | ErrorCode::ProviderUnreachable
+        | ErrorCode::ProviderError
+        | ErrorCode::ProviderTruncated => 502,
+        ErrorCode::ProviderOverloaded | ErrorCode::Shutdown => 503,
+        ErrorCode::ProviderTimeout => 504,
+    }
+}
+
+/// The response to a failure, with a body in the dialect's shape.
+pub(crate) fn response(failure: &Failure, body: Vec<u8>) -> Response {
+    let again = if failure.retryable { "true" } else { "false" };
+    let response = Response::json(status(failure.code), body)
+        .with_field("Cache-Control", "no-store")
+        // Heeded by the official clients of OpenAI and Anthropic.
+        .with_field("x-should-retry", again);
+    let waits = matches!(
+        failure.code,
+        ErrorCode::ProviderRateLimited | ErrorCode::ProviderOverloaded | ErrorCode::Shutdown
+    );
+    if failure.retryable && waits {
+        response.with_field("Retry-After", RETRY_AFTER)
+    } else {
+        response
+    }
+}
+
+/// Seconds after which it may be tried again, where nobody said.
+const RETRY_AFTER: &str = "5";

@@ -1,0 +1,385 @@
+//! One client and its answer: told while it comes, or whole at its end.
+//!
+//! ```text
+//!            first content ┌─────────┐ ended, snapshots asked for
+//!   ┌───────┐ ───────────► │ Flowing │ ───────────────────────────┐
+//!   │ Quiet │  heartbeat   └─────────┘                            ▼
+//!   │       │ ── error first, or the whole answer at its end ──► Over ──► HTTP goes on
+//!   └───────┘
+//! ```
+//!
+//! The cursors of a stream are gated until the first event with something to say, so that nothing
+//! is written before it is known whether the answer is one. After `heartbeat` of silence the head
+//! is written all the same, so that nobody between here and the client takes it for dead.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmserver_proto::http1::server::Answering;
+use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
+use lmserver_runtime::channel::{Backlog, Placement, Snapshot};
+use lmserver_runtime::event::{After, ErrorCode, Failure, Kind};
+use lmserver_runtime::plugin::query::{Answer, Query};
+use lmserver_runtime::plugin::transport::{
+    Disconnect, Encoding, Entry, Gate, Lost, Opening, Session, SessionCx, Subscription, Transport,
+};
+use lmserver_runtime::time::Moment;
+
+use crate::dialect::{About, Telling};
+use crate::sse::{SILENT, framed};
+
+/// Bytes that a client may send behind its request while the answer comes.
+const LEFTOVER: usize = 16 * 1024;
+
+/// Tells one answer to one client.
+pub struct Teller {
+    /// How.
+    pub telling: Arc<dyn Telling>,
+    /// The model as it was asked for.
+    pub model: Box<str>,
+    /// The channels of the answers, at least one.
+    pub channels: Vec<Box<str>>,
+    /// While it comes, or whole at its end?
+    pub is_stream: bool,
+    /// Only what stands behind this sequence number: the client has had the rest.
+    pub after: Option<u64>,
+}
+
+impl Transport for Teller {
+    fn open(
+        &self,
+        opening: Opening<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<Box<dyn Session>, Response> {
+        let version = cx.answering.version;
+        let encoding: &'static dyn Encoding = if self.is_stream {
+            self.telling.encoding(version)
+        } else {
+            &SILENT
+        };
+        for channel in &self.channels {
+            cx.subscribe(Subscription {
+                channel,
+                after: After::Beginning,
+                encoding,
+                create: None,
+                gated: self.is_stream,
+                lost: Lost::Oldest,
+            });
+        }
+        Ok(Box::new(Client {
+            answering: cx.answering,
+            telling: Arc::clone(&self.telling),
+            model: self.model.clone(),
+            answers: self.channels.iter().cloned().map(Told::new).collect(),
+            state: State::Quiet(opening.fields),
+            is_stream: self.is_stream,
+            after: self.after,
+            began: cx.now,
+            last_beat: cx.now,
+            heartbeat: cx.limits.heartbeat,
+            leftover: Vec::new(),
+        }))
+    }
+}
+
+/// One client.
+struct Client {
+    answering: Answering,
+    telling: Arc<dyn Telling>,
+    model: Box<str>,
+    answers: Vec<Told>,
+    state: State,
+    is_stream: bool,
+    after: Option<u64>,
+    began: Moment,
+    /// When it was last said that the stream lives.
+    last_beat: Moment,
+    heartbeat: Duration,
+    /// What the client sent behind its request.
+    leftover: Vec<u8>,
+}
+
+enum State {
+    /// Nothing is written; these fields are for the head.
+    Quiet(Fields),
+    /// The head is written.
+    Flowing,
+    /// Nothing more is written.
+    Over,
+}
+
+type Fields = Vec<(Cow<'static, str>, String)>;
+
+/// One of the answers.
+struct Told {
+    channel: Box<str>,
+    /// What it came to, where there are others to wait for.
+    outcome: Option<Snapshot>,
+}
+
+impl Told {
+    fn new(channel: Box<str>) -> Self {
+        Self {
+            channel,
+            outcome: None,
+        }
+    }
+}
+
+impl Client {
+    fn about(&self) -> About<'_> {
+        About {
+            channel: self.answers.first().map_or("", |it| &it.channel),
+            model: &self.model,
+        }
+    }
+
+    /// The fields that every head has: the caller's, then the dialect's. Once.
+    fn take_fields(&mut self, cx: &SessionCx<'_>) -> Fields {
+        let State::Quiet(fields) = &mut self.state else {
+            return Vec::new();
+        };
+        let mut fields = std::mem::take(fields);
+        self.telling.fields(&self.about(), &mut fields);
+        let millis = cx.now.since(self.began).as_millis();
+        fields.push(("openai-processing-ms".into(), millis.to_string()));
+        fields
+    }
+
+    /// Writes the head of a stream. False: that is all (the request was `HEAD`).
+    fn begin(&mut self, cx: &mut SessionCx<'_>) -> bool {
+        let mut response = Response::empty(200)
+            .with_field("Content-Type", self.telling.content_type())
+            .with_field("Cache-Control", "no-store, no-transform")
+            .with_field("X-Accel-Buffering", "no");
+        response.fields.extend(self.take_fields(cx));
+        let date = cx.date();
+        let framing = self.answering.begin_stream(&response, &date, cx.out());
+        self.state = State::Flowing;
+        matches!(framing, Framing::Chunked | Framing::UntilClose)
+    }
+
+    /// Ends the stream; the connection goes back to HTTP.
+    fn end(&mut self, cx: &mut SessionCx<'_>) {
+        self.close_body(cx);
+        let leftover = std::mem::take(&mut self.leftover);
+        cx.hand_back(self.answering, None, leftover);
+    }
+
+    fn close_body(&mut self, cx: &mut SessionCx<'_>) {
+        if matches!(self.state, State::Flowing) && self.is_chunked() {
+            cx.out().extend_from_slice(LAST_CHUNK);
+        }
+        self.state = State::Over;
+    }
+
+    /// Answers with a whole response.
+    fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
+        response.fields.extend(self.take_fields(cx));
+        self.state = State::Over;
+        let leftover = std::mem::take(&mut self.leftover);
+        cx.hand_back(self.answering, Some(response), leftover);
+    }
+
+    fn fail(&mut self, code: ErrorCode, message: &str, cx: &mut SessionCx<'_>) {
+        let failure = Failure::new(code, message);
+        match self.state {
+            State::Quiet(_) => {
+                let response = self.telling.failure(&failure);
+                self.respond(response, cx);
+            }
+            State::Flowing => self.end(cx),
+            State::Over => {}
+        }
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.answering.version == Version::Http11
+    }
+
+    /// Writes what a client that comes back has not had of the event that it stopped in.
+    fn resume(&self, after: u64, backlog: &mut Backlog<'_>, cx: &mut SessionCx<'_>) {
+        let version = self.answering.version;
+        let encoder = self.telling.encoding(version).encoder();
+        let (Some(mut rest), Some(mut all)) = (self.telling.resumed(version, after), encoder)
+        else {
+            return;
+        };
+        let (mut unread, mut whole) = (Vec::new(), Vec::new());
+        while let Some(entry) = backlog.peek() {
+            unread.clear();
+            whole.clear();
+            rest.encode(&entry, &mut unread);
+            all.encode(&entry, &mut whole);
+            if unread == whole && !whole.is_empty() {
+                break;
+            }
+            backlog.next();
+            if !unread.is_empty() {
+                cx.out().extend_from_slice(&unread);
+                break;
+            }
+        }
+    }
+
+    /// An answer has come to its end.
+    fn take_outcome(&mut self, index: usize, outcome: &Snapshot, cx: &mut SessionCx<'_>) {
+        if let Some(failure) = &outcome.error
+            && !self.telling.tells_failures()
+        {
+            return match self.state {
+                State::Quiet(_) => {
+                    let response = self.telling.failure(failure);
+                    self.respond(response, cx);
+                }
+                // Its terminal event has said so.
+                State::Flowing => self.end(cx),
+                State::Over => {}
+            };
+        }
+        if self.answers.len() == 1 {
+            return self.finish(&[outcome], cx);
+        }
+        if let Some(told) = self.answers.get_mut(index) {
+            told.outcome = Some(outcome.clone());
+        }
+        let answers = std::mem::take(&mut self.answers);
+        let outcomes: Option<Vec<_>> = answers.iter().map(|it| it.outcome.as_ref()).collect();
+        let channel = answers.first().map(|it| Told::new(it.channel.clone()));
+        if let Some(outcomes) = outcomes {
+            self.answers.extend(channel);
+            self.finish(&outcomes, cx);
+        } else {
+            self.answers = answers;
+        }
+    }
+
+    /// All answers have come to their ends.
+    fn finish(&mut self, outcomes: &[&Snapshot], cx: &mut SessionCx<'_>) {
+        if self.is_stream {
+            let chunked = self.is_chunked();
+            if !matches!(self.state, State::Over) {
+                let (telling, about) = (&self.telling, self.about());
+                framed(chunked, cx.out(), |out| telling.end(outcomes, &about, out));
+            }
+            return self.end(cx);
+        }
+        let body = self.telling.whole(outcomes, &self.about());
+        let response = Response::json(200, body).with_field("Cache-Control", "no-store");
+        self.respond(response, cx);
+    }
+}
+
+impl Session for Client {
+    fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        if self.leftover.len() + bytes.len() > LEFTOVER {
+            return Err(Disconnect::Protocol(
+                "too much was sent while the answer came",
+            ));
+        }
+        self.leftover.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn placed(
+        &mut self,
+        _channel: &str,
+        placement: &Placement,
+        backlog: &mut Backlog<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        match placement {
+            Placement::Placed { .. } => {
+                if let Some(after) = self.after.take() {
+                    if self.begin(cx) {
+                        self.resume(after, backlog, cx);
+                    } else {
+                        self.state = State::Over;
+                        self.end(cx);
+                    }
+                }
+            }
+            Placement::Busy => self.fail(
+                ErrorCode::ProviderOverloaded,
+                "the server has no room for another listener; try again soon",
+                cx,
+            ),
+            Placement::Finished(_) | Placement::Gone | Placement::Unknown | Placement::Expired => {
+                self.fail(ErrorCode::Gone, "the answer is no longer kept", cx);
+            }
+        }
+        Ok(())
+    }
+
+    fn gate(&mut self, _channel: &str, entry: &Entry<'_>, cx: &mut SessionCx<'_>) -> Gate {
+        match self.state {
+            State::Quiet(_) if entry.kind == Kind::Error && !self.telling.tells_failures() => {
+                Gate::Skip
+            }
+            State::Quiet(_) => {
+                if self.begin(cx) {
+                    return Gate::Open;
+                }
+                self.state = State::Over;
+                self.end(cx);
+                Gate::Skip
+            }
+            State::Flowing => Gate::Open,
+            State::Over => Gate::Skip,
+        }
+    }
+
+    fn ended(&mut self, channel: &str, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        let index = self.answers.iter().position(|it| *it.channel == *channel);
+        if let (Some(index), State::Quiet(_) | State::Flowing) = (index, &self.state) {
+            cx.ask(Query::Snapshot(channel.into()), index as u64);
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        tag: u64,
+        answer: Answer<'_>,
+        cx: &mut SessionCx<'_>,
+    ) -> Result<(), Disconnect> {
+        match answer {
+            Answer::Snapshot(outcome, _) => {
+                self.take_outcome(usize::try_from(tag).unwrap_or(usize::MAX), outcome, cx);
+            }
+            _ => self.fail(ErrorCode::Gone, "the answer is no longer kept", cx),
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, last_write: Moment) -> Option<Moment> {
+        let beats = self.is_stream && !matches!(self.state, State::Over);
+        beats.then(|| last_write.max(self.last_beat) + self.heartbeat)
+    }
+
+    fn expire(&mut self, cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
+        self.last_beat = cx.now;
+        if cx.unsent {
+            // To a reader that is behind, what it has not read is sign enough, and comes first.
+            return Ok(());
+        }
+        if matches!(self.state, State::Quiet(_)) && !self.begin(cx) {
+            self.state = State::Over;
+            self.end(cx);
+        }
+        if matches!(self.state, State::Flowing) {
+            let telling = &self.telling;
+            let chunked = self.is_chunked();
+            framed(chunked, cx.out(), |out| telling.heartbeat(out));
+        }
+        Ok(())
+    }
+
+    fn farewell(&mut self, why: &Disconnect, cx: &mut SessionCx<'_>) {
+        if *why == Disconnect::Shutdown {
+            self.close_body(cx);
+        }
+    }
+}
