@@ -203,21 +203,17 @@ impl Channel {
         }
     }
 
-    /// The view of an encoding, built from the log if it is not there.
-    fn view_of(&mut self, encoding: &'static dyn Encoding) -> u8 {
+    /// The view of an encoding from the event at `first` on, built from the log if it is not there.
+    fn view_of(&mut self, encoding: &'static dyn Encoding, first: u64) -> u8 {
         let found = self.views.iter().position(|view| {
             view.as_ref()
                 .is_some_and(|view| view.encoding.name() == encoding.name())
         });
         if let Some(index) = found {
+            self.restore(index, first);
             return u8::try_from(index).unwrap_or(u8::MAX);
         }
-        let mut view = View::new(self.id, encoding, self.oldest);
-        for offset in self.oldest..=self.log.last_offset() {
-            if let Some(entry) = self.entry(offset) {
-                view.push(&entry);
-            }
-        }
+        let mut view = self.encoded(encoding);
         view.delivered = view.log.end();
         let index = match self.views.iter().position(Option::is_none) {
             Some(free) => free,
@@ -228,6 +224,37 @@ impl Channel {
         };
         self.views[index] = Some(view);
         u8::try_from(index).unwrap_or(u8::MAX)
+    }
+
+    /// All that is held, in this encoding.
+    fn encoded(&self, encoding: &'static dyn Encoding) -> View {
+        let mut view = View::new(self.id, encoding, self.oldest);
+        for offset in self.oldest..=self.log.last_offset() {
+            if let Some(entry) = self.entry(offset) {
+                view.push(&entry);
+            }
+        }
+        view
+    }
+
+    /// Encodes again what the view of a chat has [released](View::release), if that is wanted.
+    fn restore(&mut self, index: usize, first: u64) {
+        let Some(Some(view)) = self.views.get(index) else {
+            return;
+        };
+        if self.life == Life::Open || view.log.first_offset() <= first {
+            return;
+        }
+        let whole = self.encoded(view.encoding);
+        if let Some(Some(view)) = self.views.get_mut(index) {
+            view.restore(whole);
+        }
+    }
+
+    /// Forgets bytes of a chat that can be made again. False: there were none.
+    fn release(&mut self) -> bool {
+        let views = self.views.iter_mut().flatten();
+        views.fold(false, |released, view| view.release() | released)
     }
 
     /// Does it keep a history, so that positions mean something to clients?
@@ -249,7 +276,7 @@ impl Channel {
 
     /// Adds a subscriber whose next event is the one after `offset`.
     fn subscribe(&mut self, conn: ConnId, wish: &Wanted, offset: u64) -> (u8, u32, u64) {
-        let index = self.view_of(wish.encoding);
+        let index = self.view_of(wish.encoding, offset + 1);
         self.has_gates |= wish.gated;
         let Some(view) = self
             .views

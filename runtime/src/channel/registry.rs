@@ -279,17 +279,21 @@ impl Registry {
         self.subscriptions
     }
 
-    /// After delivery: open channels forget what is beyond their history. One that has grown again
-    /// since is delivered first.
+    /// After delivery: open channels forget what is beyond their history, chats what can be made
+    /// again. One that has grown again since is delivered first.
     pub(crate) fn trim(&mut self, id: ChannelId) {
         let max_channel_bytes = self.limits.max_channel_bytes;
-        if let Some(channel) = self
-            .channels
-            .get_mut(id)
-            .filter(|channel| channel.life == Life::Open && !channel.dirty)
-        {
-            channel.trim(max_channel_bytes);
-            self.recount(id);
+        if let Some(channel) = self.channels.get_mut(id).filter(|channel| !channel.dirty) {
+            let has_changed = match channel.life {
+                Life::Open => {
+                    channel.trim(max_channel_bytes);
+                    true
+                }
+                Life::Running | Life::Finished => channel.release(),
+            };
+            if has_changed {
+                self.recount(id);
+            }
         }
     }
 
