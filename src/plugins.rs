@@ -43,6 +43,7 @@ impl Plugins {
     pub fn builtin() -> Self {
         #[cfg_attr(
             not(any(
+                feature = "azure",
                 feature = "centrifuge",
                 feature = "echo",
                 feature = "openai",
@@ -56,6 +57,12 @@ impl Plugins {
         plugins.provider("echo", lmserver_echo::open);
         #[cfg(feature = "openai")]
         plugins.provider("openai", lmserver_openai::open);
+        #[cfg(feature = "openai")]
+        for (kind, open) in lmserver_openai::PRESETS {
+            plugins.provider(kind, open);
+        }
+        #[cfg(feature = "azure")]
+        plugins.provider("azure", lmserver_openai::azure::open);
         #[cfg(feature = "sse")]
         plugins.transport("sse", || Box::new(lmserver_sse::Sse));
         #[cfg(feature = "websocket")]

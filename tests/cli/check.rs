@@ -33,6 +33,7 @@ fn every_mistake_of_a_file_is_reported_in_one_go() {
         let done = check(&std::fs::read_to_string(&path).unwrap());
         let report = path.with_extension("report");
         let got = format!("{}{}exit {}\n", done.stdout, done.stderr, done.code);
+        let got = without_kinds(&got);
         assert!(
             !got.contains(SECRET),
             "{}: a secret is shown:\n{got}",
@@ -49,6 +50,16 @@ fn every_mistake_of_a_file_is_reported_in_one_go() {
         );
     }
     assert!(seen >= 8, "{seen} files");
+}
+
+/// The report without the list of kinds, which depends on the build.
+fn without_kinds(report: &str) -> String {
+    const LIST: &str = "this build has: ";
+    let lines = report.lines().map(|line| match line.split_once(LIST) {
+        Some((before, _)) => format!("{before}{LIST}…\n"),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 #[test]

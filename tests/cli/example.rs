@@ -31,24 +31,22 @@ fn check_accepts_the_example() {
 #[test]
 fn check_accepts_the_example_with_all_that_it_shows_in_force() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let program = Program::new()
-        .set("LMSERVER_API_KEY", "topsecret-1")
-        .set(
-            "LMSERVER_TOKEN_SECRET",
-            "topsecret-2-that-is-long-enough-for-hs256",
-        )
-        .set(
-            "LMSERVER_PREVIOUS_SECRET",
-            "topsecret-4-that-is-long-enough-for-hs256",
-        )
-        .set("OPENAI_API_KEY", "topsecret-3")
+    let example = in_force();
+    let variables = example
+        .split("\"env:")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let program = variables
+        .fold(Program::new(), |program, name| {
+            program.set(name, &format!("topsecret-of-{name}-long-enough-for-hs256"))
+        })
         .file("rsa.pem", include_str!("../data/tokens/rsa.spki.pem"))
         .file("ecdsa.pem", include_str!("../data/tokens/p256.pem"))
         .file("jwks.json", include_str!("../data/tokens/jwks.json"))
         .file("cert.pem", &certified.cert.pem())
         .file("key.pem", &certified.signing_key.serialize_pem())
         .file("ca.pem", &certified.cert.pem())
-        .file("lmserver.toml", &in_force());
+        .file("lmserver.toml", &example);
     let done = program.run(&["check"]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     assert!(!done.stdout.contains("topsecret"), "{}", done.stdout);

@@ -8,27 +8,43 @@ pub(crate) struct Dialect {
     /// The name of the limit on tokens: OpenAI's reasoning models refuse the old one, most other
     /// servers know no other.
     pub(crate) max_tokens_field: &'static str,
+    /// The name of the seed.
     pub(crate) seed_field: &'static str,
-    /// Ask for the usage. Mistral sends it unasked and refuses the question.
+    /// Ask for the usage. Some send it unasked, and Mistral refuses the question.
     pub(crate) include_usage: bool,
+    /// Knows the role `developer`; to others it is `system`.
+    pub(crate) has_developer: bool,
+    /// Takes the names of speakers. They are a hint, and left out elsewhere.
+    pub(crate) has_names: bool,
+    /// Takes the end user, a hint too.
+    pub(crate) has_user: bool,
+    /// Takes the effort as `reasoning: {"effort"}`.
+    pub(crate) has_reasoning: bool,
+    /// Wants the ids of tool calls to be nine letters and digits, also those that another server
+    /// has made.
+    pub(crate) has_short_ids: bool,
 }
 
 impl Dialect {
-    /// What is known of a host.
-    pub(crate) fn of(host: &str) -> Self {
-        let is_mistral = host == "api.mistral.ai";
-        Self {
-            max_tokens_field: if host == OPENAI_HOST || is_azure(host) {
-                NEW_LIMIT
-            } else {
-                OLD_LIMIT
-            },
-            seed_field: if is_mistral { "random_seed" } else { "seed" },
-            include_usage: !is_mistral,
-        }
-    }
+    /// What OpenAI takes, and Azure.
+    pub(crate) const OPENAI: Self = Self {
+        max_tokens_field: NEW_LIMIT,
+        ..Self::COMPATIBLE
+    };
 
-    /// What the section says of it.
+    /// What a server takes of which nothing is known: all that OpenAI took at first.
+    pub(crate) const COMPATIBLE: Self = Self {
+        max_tokens_field: OLD_LIMIT,
+        seed_field: "seed",
+        include_usage: true,
+        has_developer: true,
+        has_names: true,
+        has_user: true,
+        has_reasoning: false,
+        has_short_ids: false,
+    };
+
+    /// The dialect with the changes that the section asks for.
     pub(crate) fn configured(mut self, section: &mut dyn PluginSection) -> Self {
         match section.take_string("max_tokens_field").as_deref() {
             Some("max_tokens") => self.max_tokens_field = OLD_LIMIT,
@@ -46,11 +62,7 @@ impl Dialect {
     }
 }
 
-/// Azure's hosts look for the key in a field of its own.
-pub(crate) fn is_azure(host: &str) -> bool {
-    host.ends_with(".openai.azure.com") || host.ends_with(".services.ai.azure.com")
-}
-
-const OPENAI_HOST: &str = "api.openai.com";
-const NEW_LIMIT: &str = "max_completion_tokens";
-const OLD_LIMIT: &str = "max_tokens";
+/// The limit's name for models that reason.
+pub(crate) const NEW_LIMIT: &str = "max_completion_tokens";
+/// The limit's name of old.
+pub(crate) const OLD_LIMIT: &str = "max_tokens";

@@ -1,47 +1,80 @@
-//! The provider of kind `openai`: Chat Completions, streamed, from OpenAI and every server that
-//! speaks like it.
+//! The providers that speak Chat Completions, streamed: kind `openai`, its presets, and
+//! [`azure`].
 //!
 //! ```text
 //!   ChatRequest ──► request ──► POST {base_url}/chat/completions
 //!   bytes ──► http_provider (HTTP, events) ──► answer ──► chunk (JSON) ──► outputs
 //! ```
 //!
-//! Keys of its section beside those that every provider takes:
+//! Keys of a section beside those that every provider takes:
 //!
 //! | key | meaning | default |
 //! | --- | --- | --- |
-//! | `max_tokens_field` | `max_tokens` or `max_completion_tokens` | the latter for OpenAI and Azure |
-//! | `include_usage` | ask for the token counts (`stream_options`) | true, false for Mistral |
-//! | `organization`, `project` | OpenAI's header fields | unset |
+//! | `max_tokens_field` | `max_tokens` or `max_completion_tokens` | the latter for OpenAI, Azure and Groq |
+//! | `include_usage` | ask for the token counts (`stream_options`) | true; false where they come unasked |
+//! | `organization`, `project` | OpenAI's header fields, kind `openai` alone | unset |
+//!
+//! A preset is the kind `openai` with another base URL and other habits. A key is needed for its
+//! usual host; another `base_url` may need none. The kind `openai` at the host of a preset has its
+//! habits too.
+//!
+//! | kind | where | differs from OpenAI in |
+//! | --- | --- | --- |
+//! | `deepseek` | `https://api.deepseek.com` | |
+//! | `fireworks` | `https://api.fireworks.ai/inference/v1` | usage comes unasked |
+//! | `groq` | `https://api.groq.com/openai/v1` | `max_completion_tokens`; no `name` in messages |
+//! | `llamacpp` | `http://127.0.0.1:8080/v1` | no key |
+//! | `lmstudio` | `http://127.0.0.1:1234/v1` | no key |
+//! | `mistral` | `https://api.mistral.ai/v1` | usage comes unasked; `random_seed`; ids of calls become nine letters and digits; no `user`, no `name` |
+//! | `openrouter` | `https://openrouter.ai/api/v1` | effort as `reasoning: {"effort"}` |
+//! | `perplexity` | `https://api.perplexity.ai` | usage comes unasked; no `name` |
+//! | `together` | `https://api.together.xyz/v1` | |
+//! | `vllm` | `http://127.0.0.1:8000/v1` | no key |
+//! | `xai` | `https://api.x.ai/v1` | |
+//!
+//! To all of them but `openrouter` the role `developer` is sent as `system`, and the limit is
+//! `max_tokens` where nothing else is said. Everything else of a request goes out as it came, and
+//! `extra` is laid over it. `metadata` is sent with `extra.store` only, since OpenAI refuses it
+//! otherwise.
 //!
 //! A new way in which some server deviates belongs into the narrowest file: its JSON into `chunk`,
-//! what it refuses to be sent into `dialect`; its errors and its numbering of tool calls concern
-//! all providers, and belong into `lmserver_runtime::http_provider`.
+//! what it refuses to be sent into `dialect` and `presets`; its errors and its numbering of tool
+//! calls concern all providers, and belong into `lmserver_runtime::http_provider`.
 
 mod answer;
+pub mod azure;
 mod chunk;
 mod dialect;
+mod presets;
 mod request;
+mod server;
+#[cfg(test)]
+mod testing;
 
-use std::sync::Arc;
+use lmserver_runtime::http_provider::{Auth, Defaults};
+use lmserver_runtime::plugin::provider::{PluginSection, Provider, ProviderSettings};
 
-use lmserver_runtime::http_provider::{Auth, Defaults, EventStream, Instance, Seeds, Stream};
-use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
-};
+pub use presets::PRESETS;
 
-use crate::answer::Chunks;
-use crate::dialect::{Dialect, is_azure};
+use crate::dialect::Dialect;
+use crate::server::Server;
 
-/// Opens an instance; see the crate's documentation for its keys.
+/// Opens an instance of kind `openai`; see the crate's documentation for its keys.
 pub fn open(
     settings: ProviderSettings,
     section: &mut dyn PluginSection,
 ) -> Option<Box<dyn Provider>> {
     let url = settings.base_url.as_ref();
-    let is_azure = url.is_some_and(|url| is_azure(&url.endpoint.host.to_ascii_lowercase()));
+    let host = url.map_or(OPENAI_HOST, |url| &url.endpoint.host);
+    let host = host.to_ascii_lowercase();
+    let is_azure = azure::is_host(&host);
+    let dialect = match presets::of_host(&host) {
+        Some(dialect) => dialect,
+        None if is_azure || host == OPENAI_HOST => Dialect::OPENAI,
+        None => Dialect::COMPATIBLE,
+    };
     let defaults = Defaults {
-        base_url: Some("https://api.openai.com/v1"),
+        base_url: Some(OPENAI_URL),
         key_variable: Some("OPENAI_API_KEY"),
         auth: if is_azure {
             Auth::Field("api-key")
@@ -50,102 +83,25 @@ pub fn open(
         },
         accept: "text/event-stream",
     };
-    let mut instance = Instance::open(settings, &defaults, section)?;
+    let dialect = dialect.configured(section);
+    let mut server = Server::open(settings, &defaults, dialect, section)?;
+    let instance = &mut server.instance;
     instance.take_field("organization", "OpenAI-Organization", section);
     instance.take_field("project", "OpenAI-Project", section);
-    let host = instance.endpoint().host.to_ascii_lowercase();
-    Some(Box::new(ChatCompletions {
-        dialect: Dialect::of(&host).configured(section),
-        instance: Arc::new(instance),
-        seeds: Seeds::default(),
-    }))
+    Some(server.boxed())
 }
 
-struct ChatCompletions {
-    instance: Arc<Instance>,
-    dialect: Dialect,
-    seeds: Seeds,
-}
-
-impl Provider for ChatCompletions {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
-        &self,
-        request: &ChatRequest,
-        model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
-        let format = EventStream::new(Box::new(Chunks::new(self.seeds.next(cx))));
-        let body = request::body(&self.dialect, request, model);
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post("/chat/completions", &body)),
-        })
-    }
-}
+const OPENAI_URL: &str = "https://api.openai.com/v1";
+const OPENAI_HOST: &str = "api.openai.com";
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
-    use std::time::Duration;
-
-    use lmserver_runtime::plugin::provider::{BaseUrl, Secret};
-
     use super::*;
-
-    /// A section of strings and truth values.
-    #[derive(Default)]
-    struct Keys {
-        strings: HashMap<&'static str, &'static str>,
-        bools: HashMap<&'static str, bool>,
-        mistakes: Vec<String>,
-    }
-
-    impl PluginSection for Keys {
-        fn take_string(&mut self, key: &str) -> Option<String> {
-            self.strings.remove(key).map(str::to_owned)
-        }
-        fn take_bool(&mut self, key: &str) -> Option<bool> {
-            self.bools.remove(key)
-        }
-        fn take_integer(&mut self, _: &str) -> Option<i64> {
-            None
-        }
-        fn take_duration(&mut self, _: &str) -> Option<Duration> {
-            None
-        }
-        fn reject(&mut self, key: &str, mistake: &str) {
-            self.mistakes.push(format!("{key}: {mistake}"));
-        }
-    }
-
-    fn settings(url: &str, key: Option<&str>) -> ProviderSettings {
-        ProviderSettings {
-            name: "test".into(),
-            base_url: (!url.is_empty()).then(|| BaseUrl::parse(url).unwrap()),
-            api_key: key.map(|key| Secret::new(key.to_owned())),
-            headers: BTreeMap::new(),
-        }
-    }
-
-    /// What a provider sends, opened without mistakes.
-    fn request(settings: ProviderSettings, section: &mut Keys) -> String {
-        let provider = open(settings, section).unwrap();
-        assert_eq!(section.mistakes, Vec::<String>::new());
-        let question = ChatRequest {
-            max_tokens: Some(9),
-            ..ChatRequest::default()
-        };
-        let start = provider.start(&question, "m", StartCx::default()).unwrap();
-        String::from_utf8(start.upstream.unwrap().request).unwrap()
-    }
+    use crate::testing::{Keys, sent, settings};
 
     #[test]
     fn without_a_url_it_is_openai() {
-        let request = request(settings("", Some("key-1234")), &mut Keys::default());
+        let request = sent(open, settings("", Some("key-1234")), &mut Keys::default());
         let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n";
         assert!(request.starts_with(head), "{request}");
         let provider = open(settings("", Some("k")), &mut Keys::default()).unwrap();
@@ -158,7 +114,7 @@ mod tests {
             ("", "Authorization: Bearer key-1234"),
             ("https://r.openai.azure.com/openai/v1", "api-key: key-1234"),
         ] {
-            let request = request(settings(url, Some("key-1234")), &mut Keys::default());
+            let request = sent(open, settings(url, Some("key-1234")), &mut Keys::default());
             assert!(request.contains(want), "{request}");
             assert_eq!(request.matches("key-1234").count(), 1, "{request}");
         }
@@ -183,10 +139,7 @@ mod tests {
                 "project: the value of",
             ),
         ] {
-            let mut section = Keys {
-                strings: key.into_iter().collect(),
-                ..Keys::default()
-            };
+            let mut section = Keys::of(key.as_slice());
             let _ = open(settings, &mut section);
             let [mistake] = &section.mistakes[..] else {
                 panic!("{want}: {:?}", section.mistakes)
@@ -207,8 +160,7 @@ mod tests {
             bools: [("include_usage", false)].into(),
             ..Keys::default()
         };
-        let request = request(settings("", Some("k")), &mut section);
-        assert!(section.strings.is_empty() && section.bools.is_empty());
+        let request = sent(open, settings("", Some("k")), &mut section);
         for text in [
             "OpenAI-Organization: o",
             "OpenAI-Project: p",

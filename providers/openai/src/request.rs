@@ -14,14 +14,19 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
         .system
         .iter()
         .map(|text| json!({"role": "system", "content": text}));
-    body.insert(
-        "messages".into(),
-        system.chain(request.messages.iter().map(message)).collect(),
-    );
+    let messages = request.messages.iter().map(|each| message(dialect, each));
+    body.insert("messages".into(), system.chain(messages).collect());
     if dialect.include_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
+    let effort = request.reasoning_effort.as_deref();
+    let (effort_field, effort) = if dialect.has_reasoning {
+        ("reasoning", effort.map(|effort| json!({"effort": effort})))
+    } else {
+        ("reasoning_effort", effort.map(Value::from))
+    };
+    let user = request.user.clone().filter(|_| dialect.has_user);
     for (name, value) in [
         ("temperature", request.temperature.map(Value::from)),
         ("top_p", request.top_p.map(Value::from)),
@@ -34,22 +39,15 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
         ("tools", request.tools.clone()),
         ("tool_choice", request.tool_choice.clone()),
         ("response_format", request.response_format.clone()),
-        (
-            "reasoning_effort",
-            request.reasoning_effort.clone().map(Value::String),
-        ),
-        ("user", request.user.clone().map(Value::String)),
+        (effort_field, effort),
+        ("user", user.map(Value::String)),
     ] {
         body.extend(value.map(|value| (name.to_owned(), value)));
     }
     // OpenAI refuses metadata on an answer that it is not to store.
     if request.extra.get("store") == Some(&Value::Bool(true)) {
-        body.extend(
-            request
-                .metadata
-                .clone()
-                .map(|notes| ("metadata".to_owned(), notes)),
-        );
+        let notes = request.metadata.clone();
+        body.extend(notes.map(|notes| ("metadata".to_owned(), notes)));
     }
     merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
@@ -57,31 +55,61 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
     Value::Object(body)
 }
 
-fn message(message: &Message) -> Value {
+fn message(dialect: &Dialect, message: &Message) -> Value {
     let mut object = Map::new();
-    object.insert("role".into(), message.role.clone().into());
+    let role = match message.role.as_str() {
+        "developer" if !dialect.has_developer => "system",
+        role => role,
+    };
+    object.insert("role".into(), role.into());
     let content = match &message.content {
         Content::Absent => Value::Null,
         Content::Text(text) => text.clone().into(),
         Content::Parts(parts) => parts.clone().into(),
     };
     object.insert("content".into(), content);
+    let name = message.name.clone().filter(|_| dialect.has_names);
+    let mut calls = message.tool_calls.clone();
+    let mut answered = message.tool_call_id.clone();
+    if dialect.has_short_ids {
+        for call in calls.iter_mut().filter_map(Value::as_array_mut).flatten() {
+            if let Some(Value::String(id)) = call.get_mut("id") {
+                *id = short_id(id);
+            }
+        }
+        answered = answered.map(|id| short_id(&id));
+    }
     for (name, value) in [
-        ("name", message.name.clone().map(Value::String)),
-        ("tool_calls", message.tool_calls.clone()),
-        (
-            "tool_call_id",
-            message.tool_call_id.clone().map(Value::String),
-        ),
+        ("name", name.map(Value::String)),
+        ("tool_calls", calls),
+        ("tool_call_id", answered.map(Value::String)),
     ] {
         object.extend(value.map(|value| (name.to_owned(), value)));
     }
     Value::Object(object)
 }
 
+/// An id of nine letters and digits; any other becomes one, always the same. Two may meet in one
+/// conversation, with a chance of one in 2⁴⁵ for each pair.
+fn short_id(id: &str) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    if id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return id.to_owned();
+    }
+    // FNV-1a, whose high bits are the mixed ones.
+    let hash = id.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (0..9)
+        .filter_map(|place| ALPHABET.get(usize::try_from(hash >> (19 + 5 * place) & 31).ok()?))
+        .map(|byte| char::from(*byte))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets;
 
     fn request() -> ChatRequest {
         let content = Content::Text("Hi".into());
@@ -100,7 +128,13 @@ mod tests {
 
     fn body_for(url: &str, request: &ChatRequest) -> Value {
         let url = lmserver_runtime::plugin::provider::BaseUrl::parse(url).unwrap();
-        body(&Dialect::of(&url.endpoint.host), request, "m")
+        let dialect = presets::of_host(&url.endpoint.host);
+        let usual = if url.endpoint.tls && !url.endpoint.host.ends_with("example") {
+            Dialect::OPENAI
+        } else {
+            Dialect::COMPATIBLE
+        };
+        body(&dialect.unwrap_or(usual), request, "m")
     }
 
     const OPENAI: &str = "https://api.openai.com/v1";
@@ -216,5 +250,57 @@ mod tests {
             "temperature": 2, "top_k": 40, "store": true, "metadata": {"a": "b"},
         });
         assert_eq!(body, want);
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_left_out_or_said_its_way() {
+        let mut request = request();
+        request.messages.push(Message {
+            role: "assistant".into(),
+            content: Content::Absent,
+            name: None,
+            tool_calls: Some(json!([{"id": "call_1"}, {"id": "abcDEF123"}])),
+            tool_call_id: None,
+        });
+        request.messages.push(Message {
+            role: "tool".into(),
+            content: Content::Text("x".into()),
+            name: None,
+            tool_calls: None,
+            tool_call_id: Some("call_1".into()),
+        });
+        request.messages[0].role = "developer".into();
+        request.messages[0].name = Some("n".into());
+        request.user = Some("u".into());
+        request.reasoning_effort = Some("low".into());
+
+        let body = body_for("https://api.mistral.ai/v1", &request);
+        assert_eq!(
+            body["messages"][0],
+            json!({"role": "system", "content": "Hi"})
+        );
+        assert_eq!(body.get("user"), None);
+        let calls = &body["messages"][1]["tool_calls"];
+        let id = calls[0]["id"].as_str().unwrap();
+        assert!(
+            id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{id}"
+        );
+        assert_ne!(id, short_id("call_2"));
+        assert_eq!(calls[1]["id"], "abcDEF123");
+        assert_eq!(body["messages"][2]["tool_call_id"], id);
+
+        let body = body_for("https://openrouter.ai/api/v1", &request);
+        assert_eq!(body["reasoning"], json!({"effort": "low"}));
+        assert_eq!(body["messages"][0]["role"], "developer");
+        assert_eq!(body["user"], "u");
+
+        let body = body_for("https://api.groq.com/openai/v1", &request);
+        assert_eq!(
+            body["messages"][0],
+            json!({"role": "system", "content": "Hi"})
+        );
+        assert_eq!(body["reasoning_effort"], "low");
+        assert_eq!(body["messages"][1]["tool_calls"][0]["id"], "call_1");
     }
 }
