@@ -16,6 +16,8 @@
 //! A member that is `null` is as good as absent but for [`Object::payload`]. Members that are not
 //! known are skipped. One that is known must not stand there twice.
 
+pub mod scan;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,396 @@
+//! A scanner for JSON that comes by the million: the events of a provider's stream.
+//!
+//! It reads what ordinary servers write, once, from front to back, without an allocation where a
+//! string has no escapes, and gives up with `None` on everything else: `\u` escapes, numbers that
+//! are not plain, nesting deeper than [`DEPTH`], control characters, whatever is no JSON. Giving up
+//! says nothing about the document; a slower reader decides. What it does accept is JSON
+//! (RFC 8259), and it reads it as any other reader does.
+//!
+//! ```
+//! use lmserver_proto::json::scan::Scanner;
+//!
+//! let mut scanner = Scanner::new(br#"{"id":"c1","parts":["Hel","lo"],"n":[7,{"x":null}]}"#);
+//! let mut text = String::new();
+//! let read = scanner.object(&mut |key, scanner| match key {
+//!     b"parts" => scanner.array(&mut |scanner| Some(text.push_str(&scanner.string()?))),
+//!     _ => scanner.skip(),
+//! });
+//! assert_eq!(read.and_then(|()| scanner.end()), Some(()));
+//! assert_eq!(text, "Hello");
+//! ```
+
+use std::borrow::Cow;
+
+/// How deep [`Scanner::skip`] goes before it gives up.
+pub const DEPTH: u32 = 16;
+
+/// A place in a document.
+#[derive(Debug, Clone)]
+pub struct Scanner<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scanner<'a> {
+    /// At the first byte of a document.
+    #[must_use]
+    pub const fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    /// Reads an object. `member` is called for each key, as it is written, and reads its value.
+    pub fn object(
+        &mut self,
+        member: &mut dyn FnMut(&'a [u8], &mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.open(b'{')?;
+        if self.eat(b'}') {
+            return Some(());
+        }
+        loop {
+            let key = self.raw_string()?;
+            if key.is_escaped || !self.eat(b':') {
+                return None;
+            }
+            member(key.bytes, self)?;
+            if self.eat(b'}') {
+                return Some(());
+            }
+            self.open(b',')?;
+        }
+    }
+
+    /// Reads a list. `item` is called for each of its values and reads it.
+    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.open(b'[')?;
+        if self.eat(b']') {
+            return Some(());
+        }
+        loop {
+            item(self)?;
+            if self.eat(b']') {
+                return Some(());
+            }
+            self.open(b',')?;
+        }
+    }
+
+    /// Reads a string.
+    pub fn string(&mut self) -> Option<Cow<'a, str>> {
+        let string = self.raw_string()?;
+        let text = std::str::from_utf8(string.bytes).ok()?;
+        if !string.is_escaped {
+            return Some(Cow::Borrowed(text));
+        }
+        let mut plain = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('\\') {
+            plain.push_str(before);
+            let mut chars = behind.chars();
+            plain.push(match chars.next()? {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                // Nothing else was let pass.
+                other => other,
+            });
+            rest = chars.as_str();
+        }
+        plain.push_str(rest);
+        Some(Cow::Owned(plain))
+    }
+
+    /// Reads a number without sign, fraction and exponent that fits 64 bits.
+    pub fn unsigned(&mut self) -> Option<u64> {
+        self.skip_blanks();
+        let digits = self.digits()?;
+        match self.rest {
+            [b'.' | b'e' | b'E', ..] => None,
+            _ => Some(digits),
+        }
+    }
+
+    /// Reads `null`, if that is what comes.
+    pub fn null(&mut self) -> bool {
+        self.skip_blanks();
+        let rest = self.rest.strip_prefix(b"null");
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Reads any value.
+    pub fn skip(&mut self) -> Option<()> {
+        self.skip_nested(DEPTH)
+    }
+
+    /// Nothing but blanks is left.
+    pub fn end(&mut self) -> Option<()> {
+        self.skip_blanks();
+        self.rest.is_empty().then_some(())
+    }
+
+    fn skip_nested(&mut self, depth: u32) -> Option<()> {
+        let deeper = depth.checked_sub(1)?;
+        self.skip_blanks();
+        let word: &[u8] = match self.rest.first()? {
+            b'"' => return self.raw_string().map(|_| ()),
+            b'{' => return self.object(&mut |_, scanner| scanner.skip_nested(deeper)),
+            b'[' => return self.array(&mut |scanner| scanner.skip_nested(deeper)),
+            b'n' => b"null",
+            b't' => b"true",
+            b'f' => b"false",
+            _ => return self.skip_number(),
+        };
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(())
+    }
+
+    fn skip_number(&mut self) -> Option<()> {
+        self.eat(b'-');
+        self.digits()?;
+        if let [b'.', rest @ ..] = self.rest {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            self.rest = rest.get(digits..).filter(|_| digits > 0)?;
+        }
+        match self.rest {
+            [b'e' | b'E', ..] => None,
+            _ => Some(()),
+        }
+    }
+
+    /// The digits of a whole number: `0`, or what does not begin with it.
+    fn digits(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        let mut count = 0;
+        for byte in self.rest {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+            count += 1;
+        }
+        let (digits, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        match digits {
+            [] | [b'0', _, ..] => None,
+            _ => Some(value),
+        }
+    }
+
+    fn raw_string(&mut self) -> Option<RawString<'a>> {
+        self.open(b'"')?;
+        let text = self.rest;
+        let mut at = 0;
+        let mut is_escaped = false;
+        loop {
+            at += plain_length(text.get(at..)?);
+            match text.get(at)? {
+                b'"' => break,
+                b'\\' => {
+                    is_escaped = true;
+                    if !matches!(
+                        text.get(at + 1)?,
+                        b'"' | b'\\' | b'/' | b'n' | b't' | b'r' | b'b' | b'f'
+                    ) {
+                        return None;
+                    }
+                    at += 2;
+                }
+                _ => return None,
+            }
+        }
+        self.rest = text.get(at + 1..)?;
+        let bytes = text.get(..at)?;
+        Some(RawString { bytes, is_escaped })
+    }
+
+    fn open(&mut self, byte: u8) -> Option<()> {
+        self.eat(byte).then_some(())
+    }
+
+    /// Takes this byte, if it comes next behind blanks.
+    fn eat(&mut self, byte: u8) -> bool {
+        self.skip_blanks();
+        match self.rest.split_first() {
+            Some((&next, rest)) if next == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+}
+
+/// A string between its quotes.
+struct RawString<'a> {
+    bytes: &'a [u8],
+    /// Has it escapes? Only those of two bytes are let pass.
+    is_escaped: bool,
+}
+
+const ONES: u64 = u64::MAX / 255;
+const TOPS: u64 = ONES << 7;
+
+/// How many bytes come before the first that ends a string, begins an escape or may not stand in a
+/// string: eight at a time.
+fn plain_length(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*eight);
+        // The lowest byte that is marked is always right; above it a borrow may mark others.
+        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+        let below_blank = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+        let escape = zero_in(word ^ (ONES * u64::from(b'\\')));
+        let marked = below_blank | quote | escape;
+        if marked != 0 {
+            return at + (marked.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    let plain = |byte: &&u8| !matches!(**byte, b'"' | b'\\' | ..0x20);
+    at + rest.iter().take_while(plain).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn skips(text: &str) -> bool {
+        let mut scanner = Scanner::new(text.as_bytes());
+        scanner.skip().and_then(|()| scanner.end()).is_some()
+    }
+
+    #[test]
+    fn ordinary_json_is_read_and_the_rest_given_up() {
+        for (text, reads) in [
+            (r#"{}"#, true),
+            (r#" { "a" : [ 1 , -2.5 , true , false , null ] } "#, true),
+            (r#"[[],{},"",0,-0,10]"#, true),
+            (r#""a\n\"\\\/\t\r\b\f""#, true),
+            ("\"\u{1F600}é\"", true),
+            (r#"1e5"#, false),
+            (r#""\u0041""#, false),
+            (r#""\x""#, false),
+            ("\"a\nb\"", false),
+            ("01", false),
+            ("1.", false),
+            ("-", false),
+            ("- 1", false),
+            ("+1", false),
+            ("18446744073709551616", false),
+            (r#"{"a":1,}"#, false),
+            (r#"{"a" 1}"#, false),
+            (r#"{a:1}"#, false),
+            ("[1 2]", false),
+            ("[1", false),
+            (r#""a"#, false),
+            (r#""a\"#, false),
+            ("nul", false),
+            ("{} {}", false),
+            ("", false),
+        ] {
+            assert_eq!(skips(text), reads, "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(skips(&nested(DEPTH as usize)));
+        assert!(!skips(&nested(DEPTH as usize + 1)));
+        assert!(!skips(&"[".repeat(1 << 20)));
+    }
+
+    #[test]
+    fn what_is_accepted_is_what_another_reader_accepts() {
+        let seeds: [&str; 4] = [
+            r#"{"id":"x","n":[0,1.5,-3],"o":{"content":"a\nb","null":null},"t":true}"#,
+            r#"["aaaaaaaaaaaaaaaa","bbbbbbb\\","éééé",""]"#,
+            r#"{"a":{"b":{"c":[{}]}},"d":"\"\"\"\"\"\"\"\"\""}"#,
+            "  [ 1 , 2 ]  ",
+        ];
+        for seed in seeds {
+            assert!(skips(seed), "{seed}");
+            for at in 0..seed.len() {
+                for byte in (0..=0x7f).chain([0x80, 0xc3, 0xff]) {
+                    let mut text = seed.as_bytes().to_vec();
+                    text[at] = byte;
+                    let mut scanner = Scanner::new(&text);
+                    let accepted = scanner.skip().and_then(|()| scanner.end()).is_some();
+                    let other = serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok();
+                    assert!(!accepted || other, "{}", text.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_are_read_as_another_reader_reads_them() {
+        for length in 0..20 {
+            for tail in ["", "\\n", "\\\"é", "x\\\\", "\\/\\b\\f\\r\\t."] {
+                let text = format!("\"{}{tail}\"", "é".repeat(length));
+                let want = serde_json::from_str::<Value>(&text).unwrap();
+                let read = Scanner::new(text.as_bytes()).string();
+                assert_eq!(read.as_deref(), want.as_str(), "{text}");
+                assert_eq!(matches!(read, Some(Cow::Borrowed(_))), tail.is_empty());
+            }
+        }
+        assert_eq!(Scanner::new(b"\"\xff\"").string(), None);
+    }
+
+    #[test]
+    fn the_end_of_a_plain_run_is_found_wherever_it_lies() {
+        for length in 0..40 {
+            for (stop, ends) in [
+                (b'"', true),
+                (b'\\', true),
+                (0x1f, true),
+                (b'!', false),
+                (0x80, false),
+                (0xff, false),
+            ] {
+                for after in [b'a', 0xa2, 0x21, 0x00, 0x22] {
+                    let mut text = vec![b'#'; length];
+                    text.push(stop);
+                    text.extend([after; 9]);
+                    let want = text
+                        .iter()
+                        .position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+                    assert_eq!(plain_length(&text), want.unwrap_or(text.len()));
+                    assert!(!ends || plain_length(&text) == length);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_and_null_are_read_by_name() {
+        let mut scanner = Scanner::new(b"[7,null, 18446744073709551615]");
+        let mut seen = Vec::new();
+        let read = scanner.array(&mut |scanner| {
+            seen.push(if scanner.null() {
+                None
+            } else {
+                Some(scanner.unsigned()?)
+            });
+            Some(())
+        });
+        assert_eq!(
+            (read, seen),
+            (Some(()), vec![Some(7), None, Some(u64::MAX)])
+        );
+        assert_eq!(Scanner::new(b"1.0").unsigned(), None);
+        assert_eq!(Scanner::new(b"-1").unsigned(), None);
+    }
+}
