@@ -1,13 +1,15 @@
 //! One `chat.completion.chunk`, read without copying what is plain.
 //!
-//! Two readers for one shape. The typed one takes what well-behaved servers send, borrows every
-//! string without escapes and allocates nothing for an ordinary text chunk. What it cannot read
-//! (a number where a string belongs, a key given twice, bytes that are not UTF-8) goes to
-//! [`lenient`], which takes any JSON and picks out what it understands.
+//! Three readers for one shape, each for what the one before it gives up. [`plain`] reads chunks of
+//! text, of which an answer is made, in one go. The typed one takes what well-behaved servers send
+//! and borrows every string without escapes. What it cannot read (a number where a string belongs,
+//! a key given twice, bytes that are not UTF-8) goes to [`lenient`], which takes any JSON and picks
+//! out what it understands.
 //!
 //! Both take a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji) for U+FFFD.
 
 mod lenient;
+mod plain;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -163,6 +165,10 @@ pub(crate) struct PromptDetails {
 impl<'a> Chunk<'a> {
     /// Reads a JSON document; `None` if it is no JSON object at all.
     pub(crate) fn read(data: &'a [u8]) -> Option<Self> {
+        plain::chunk(data).or_else(|| Self::read_any(data))
+    }
+
+    fn read_any(data: &'a [u8]) -> Option<Self> {
         // A list would be read as the fields in order.
         if !data.trim_ascii_start().starts_with(b"{") {
             return None;

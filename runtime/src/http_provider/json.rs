@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub use lmserver_proto::json::scan::Scanner;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::{Map, Value};
 
