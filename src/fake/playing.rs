@@ -40,6 +40,8 @@ pub(super) struct Playing {
     witness: Witness,
     /// Where the answer stands.
     at: Stage,
+    /// Has what stands before this stage happened?
+    is_entered: bool,
     steps: VecDeque<Step>,
     is_chunked: bool,
     gzip: Option<Gzip>,
@@ -90,6 +92,7 @@ impl Playing {
             part,
             witness,
             at: Stage::Head,
+            is_entered: false,
             steps: VecDeque::new(),
             is_chunked: false,
             due: cx.now,
@@ -99,14 +102,18 @@ impl Playing {
         }
     }
 
-    /// Makes the steps of the next stage.
+    /// Makes the steps of the next stage: first those before it, which may end the answer, then
+    /// what it says.
     fn prepare(&mut self, date: &str) {
         let stage = self.at;
         let (before, inside) = self.places(stage);
-        for fault in self.faults(before) {
-            self.steps.push_back(Step::Do(fault));
+        if !std::mem::replace(&mut self.is_entered, true) {
+            for fault in self.faults(before) {
+                self.steps.push_back(Step::Do(fault));
+            }
+            return self.pace(stage);
         }
-        self.pace(stage);
+        self.is_entered = false;
         let mut bytes = Vec::new();
         self.at = self.perform(stage, date, &mut bytes);
         let faults = self.faults(inside);
@@ -396,6 +403,7 @@ impl Playing {
             .faults
             .retain(|(place, _)| *place == Place::Last);
         self.at = Stage::Last;
+        self.is_entered = false;
     }
 
     fn murmur(&mut self, cx: &SessionCx<'_>) {

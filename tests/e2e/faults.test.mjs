@@ -1,0 +1,147 @@
+// The fault matrix: each fault of `lmserver fake` × each way to ask × each place of the failing target in the list.
+//
+// However a provider fails: one terminal event or one clear HTTP error, in bounded time; the provider's connection is
+// closed; nobody else is asked after the first word; and `attempts` tells who failed before.
+import assert from 'node:assert/strict';
+import { after, before, describe } from 'node:test';
+import { FAULTS, FORMATS, POSITIONS, WORDS } from './lib/faults.mjs';
+import { INGRESSES } from './lib/ingress.mjs';
+import { eventually, test } from './lib/condition.mjs';
+import { Server } from './lib/server.mjs';
+
+/** The first event, the next one, all: short, but long for a machine that does everything at once. */
+const TIMERS = { first_event: 700, between_events: 700, total: 1800 };
+
+/** How many rows go on at the same time. */
+const TOGETHER = 64;
+
+/** From the terminal event to the end of the provider's connection. */
+const CLOSED_WITHIN = 1000;
+
+/** Where no target fails before the row's own, and where one does. */
+const HEALTHY = 'words=2';
+const FAILING = 'status=503';
+
+const rows = [];
+let server;
+let fake;
+
+/** The rows of a format: all of it for one, each fault once for the others, in turns. */
+function expand(format, isWhole) {
+  for (const [at, fault] of FAULTS.entries()) {
+    const expected = fault.formats?.[format] ?? fault;
+    if (expected.skip) continue;
+    const all = INGRESSES.flatMap((ingress) => POSITIONS.map((position) => ({ ingress, position })));
+    const turn = at + Object.keys(FORMATS).indexOf(format) * 2;
+    for (const one of isWhole ? all : [all[turn % all.length]]) {
+      const id = `r${rows.length}`;
+      rows.push({ ...one, id, format, fault, expected, target: `${fault.words},id=${id}`, name: `${fault.words} (${format}, ${one.ingress.name}, ${one.position})` });
+    }
+  }
+}
+
+/** The model that a row asks for, and the sections of the configuration that it needs. */
+function model({ id, format, target, position }) {
+  const own = `${format}/${target}`;
+  const targets = {
+    only: [own],
+    first: [own, `openai/${HEALTHY},id=${id}s`],
+    last: [`openai/${FAILING},id=${id}f`, own],
+  }[position];
+  return `[model.${id}]\ntargets = ${JSON.stringify(targets)}\n`;
+}
+
+function configuration() {
+  const timers = Object.entries(TIMERS).map(([name, ms]) => `${name}_timeout = "${ms}ms"\n`).join('');
+  const providers = Object.entries(FORMATS).map(([name, { kind, path, keys = '' }]) =>
+    `[provider.${name}]\nkind = "${kind}"\nbase_url = "${fake.url}${path}"\n${keys}${timers}`);
+  return `[model.default]\ntargets = ["openai/any"]\n${providers.join('')}${rows.map(model).join('')}`;
+}
+
+/** What the fake knows of one model's requests. */
+async function seen(name) {
+  const response = await fetch(`${fake.url}/fake/requests?model=${encodeURIComponent(name)}`);
+  return (await response.json()).models[name] ?? { count: 0, open: 0 };
+}
+
+/** What a client is to be told. */
+function wanted({ expected, position, format, target, id }) {
+  const attempt = (provider, model, codes) => ({ provider, model, codes: [codes].flat() });
+  const before = position === 'last' ? [attempt('openai', `${FAILING},id=${id}f`, 'provider_overloaded')] : [];
+  const { fails, ok = WORDS } = expected;
+  if (!fails) return { text: ok, attempts: before, asks: 0 };
+  const [codes, tokens] = fails;
+  const isFinal = tokens > 0 || expected.final || position !== 'first';
+  if (isFinal) {
+    const text = WORDS.split(/(?<= )/).slice(0, tokens).join('');
+    return { codes: [codes].flat(), text, isOpen: tokens === Infinity, isEarly: tokens === 0, attempts: before, asks: 0 };
+  }
+  return { text: 'w1 w2 ', attempts: [attempt(format, target, codes)], asks: 1 };
+}
+
+function judge(row, said, want) {
+  if (want.codes) {
+    assert.equal(said.type, 'error', `it ended with ${JSON.stringify(said)}`);
+    assert.ok(want.codes.includes(said.code), `${said.code} is not ${want.codes}: ${said.message}`);
+  } else {
+    assert.equal(said.type, 'end', `it failed: ${JSON.stringify(said)}`);
+  }
+  const isWhole = want.isOpen ? said.text?.startsWith(want.text) : said.text === want.text;
+  if (said.text !== undefined) assert.ok(isWhole, `it said ${said.text.length} bytes: ${said.text.slice(0, 80)}`);
+  if (want.isEarly && row.ingress.hasStatus) assert.ok(said.status >= 400, `an early failure under status ${said.status}`);
+  const attempts = said.attempts ?? [];
+  assert.equal(attempts.length, want.attempts.length, `attempts are ${JSON.stringify(attempts)}`);
+  for (const [at, attempt] of want.attempts.entries()) {
+    const { provider, model, code } = attempts[at];
+    assert.deepEqual([provider, model], [attempt.provider, attempt.model]);
+    assert.ok(attempt.codes.includes(code), `the attempt's ${code} is not ${attempt.codes}`);
+  }
+}
+
+async function play(row) {
+  const began = Date.now();
+  const said = await row.ingress.ask(server, row.id);
+  const took = Date.now() - began;
+  const want = wanted(row);
+  judge(row, said, want);
+  assert.ok(took < TIMERS.total * 2 + 3000, `it took ${took} ms`);
+  const own = await eventually(async () => {
+    const state = await seen(row.target);
+    return state.open === 0 && state;
+  }, 'the end of the connection to the provider', CLOSED_WITHIN);
+  // A connection that is closed before it has answered may have been an old one: then it is asked once more.
+  const most = row.fault.words.includes('@start') ? 2 : 1;
+  assert.ok(own.count >= 1 && own.count <= most, `it was asked ${own.count} times`);
+  if (row.fault.closes) assert.equal(own.closed_by_client, own.count, `the connection ended so: ${JSON.stringify(own)}`);
+  if (row.position === 'first') assert.equal((await seen(`${HEALTHY},id=${row.id}s`)).count, want.asks, 'the second target');
+}
+
+describe('faults', () => {
+  before(async () => {
+    fake = await Server.start({ args: ['fake'] });
+    for (const format of Object.keys(FORMATS)) expand(format, format === 'openai');
+    server = await Server.start({ config: configuration() });
+  });
+  after(async () => {
+    await server?.stop();
+    await fake?.stop();
+  });
+
+  test('whatever a provider does, a client is told one end', async () => {
+    const failures = [];
+    const waiting = rows.filter(({ name }) => name.includes(process.env.FAULT ?? ''));
+    const count = waiting.length;
+    const began = Date.now();
+    await Promise.all(Array.from({ length: TOGETHER }, async () => {
+      for (let row; (row = waiting.pop());) await play(row).catch((error) => failures.push(`${row.name}: ${error.message}`));
+    }));
+    console.log(`${count} rows in ${Date.now() - began} ms`);
+    assert.equal(failures.length, 0, `${failures.length} of ${count} rows:\n${failures.sort().join('\n')}`);
+  });
+
+  test('nothing is left behind', async () => {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    assert.match(metrics, /^lmserver_panics_total 0$/m);
+    assert.match(metrics, /^lmserver_runs 0$/m);
+  });
+});

@@ -1,0 +1,120 @@
+// The faults of `lmserver fake`, and what is to become of each.
+//
+// `words` go into the model's name. `fails` is the code (or codes) that a client is told, and how many tokens it has
+// had by then; without it the answer is whole. `final`: nobody else is asked even where nothing was said. `closes`: it is
+// lmserver that has to close the connection. `formats` tells what is different where.
+
+/** What `words=4` says. */
+export const WORDS = 'w1 w2 w3 w4 ';
+
+/** Where the failing target stands: alone, before a healthy one, behind one that fails. */
+export const POSITIONS = ['only', 'first', 'last'];
+
+/** The providers, by their names in the configuration. */
+export const FORMATS = {
+  openai: { kind: 'openai', path: '/v1' },
+};
+
+const UNREACHABLE = 'provider_unreachable';
+const TRUNCATED = 'provider_truncated';
+const TIMEOUT = 'provider_timeout';
+const ERROR = 'provider_error';
+const OVERLOADED = 'provider_overloaded';
+
+const whole = (words, more = {}) => ({ words: `words=4,${words}`, ...more });
+const fails = (words, code, tokens, more = {}) => ({ words: `words=4,${words}`, fails: [code, tokens], ...more });
+const refused = (words, code, more = {}) => fails(words, code, 0, more);
+
+export const FAULTS = [
+  // Not a fault, but no reason to fail either.
+  whole('delay=5ms'),
+  whole('split=1'),
+  whole('split=7,gap=1ms,delay=1ms'),
+  whole('split=crlf'),
+  whole('split=utf8,unicode', { ok: 'wört😀1 wört😀2 wört😀3 wört😀4 ' }),
+  whole('eol=crlf'),
+  whole('eol=cr'),
+  whole('comments,delay=2ms'),
+  whole('gzip,delay=2ms'),
+  whole('until_close'),
+  whole('close'),
+  whole('interim'),
+  whole('type=html'),
+  whole('type=none'),
+  whole('no_usage'),
+  whole('reasoning=3'),
+  whole('huge=256K', { ok: `${'x'.repeat(256 << 10)}w2 w3 w4 ` }),
+  whole('no_mark'),
+  whole('finish=none'),
+  whole('bad_json@2'),
+  whole('garbage@2'),
+  whole('stall=300ms@2'),
+  whole('stall=300ms@start'),
+
+  // Closed and reset.
+  fails('cut@start', UNREACHABLE, 0),
+  fails('reset@start', UNREACHABLE, 0),
+  fails('cut@head', [UNREACHABLE, TRUNCATED], 0),
+  fails('reset@head', [UNREACHABLE, TRUNCATED], 0),
+  fails('cut@body', TRUNCATED, 0),
+  fails('reset@body', TRUNCATED, 0),
+  fails('cut@2', TRUNCATED, 2),
+  fails('cut@2.5', TRUNCATED, 2),
+  fails('reset@2', TRUNCATED, 2),
+  fails('reset@2.5,split=50,gap=1ms', TRUNCATED, 2),
+  fails('cut@0.5', TRUNCATED, 0),
+  fails('cut@finish', TRUNCATED, 4),
+  whole('cut@end'),
+  whole('cut@last'),
+  whole('reset@last,delay=1ms'),
+  fails('until_close,cut@2', TRUNCATED, 2),
+  fails('gzip,cut@2', TRUNCATED, 2),
+
+  // Silence.
+  fails('stall@start', TIMEOUT, 0, { closes: true }),
+  fails('stall@head', TIMEOUT, 0, { closes: true }),
+  fails('stall@body', TIMEOUT, 0, { closes: true }),
+  fails('murmur@body', TIMEOUT, 0, { closes: true }),
+  fails('stall@0.5', TIMEOUT, 0, { closes: true }),
+  fails('stall@2', TIMEOUT, 2, { closes: true }),
+  fails('stall@2.5', TIMEOUT, 2, { closes: true }),
+  fails('murmur@2', TIMEOUT, 2, { closes: true }),
+  fails('stall@finish', TIMEOUT, 4, { closes: true }),
+  fails('stall@end', TIMEOUT, 4, { closes: true }),
+  fails('endless,delay=9ms', TIMEOUT, Infinity, { closes: true }),
+  whole('stall@last', { closes: true }),
+
+  // Refused.
+  refused('status=400', 'provider_bad_request', { final: true }),
+  refused('status=401', 'provider_auth'),
+  refused('status=402', 'provider_billing'),
+  refused('status=403', 'provider_auth'),
+  refused('status=404', 'provider_not_found'),
+  refused('status=408', TIMEOUT),
+  refused('status=413', 'provider_bad_request', { final: true }),
+  refused('status=422', 'provider_bad_request', { final: true }),
+  refused('status=429', 'provider_rate_limited'),
+  refused('status=429,retry_after=100', 'provider_rate_limited'),
+  refused('status=500', ERROR),
+  refused('status=502', ERROR),
+  refused('status=503', OVERLOADED),
+  refused('status=503,html', OVERLOADED),
+  refused('status=529', OVERLOADED),
+  refused('status=200', ERROR),
+  refused('status=200,html', [ERROR, TRUNCATED]),
+  refused('status=307', ERROR),
+  refused('status=429,cut@end', ['provider_rate_limited', TRUNCATED]),
+
+  // Failing on the way.
+  fails('error@0', ERROR, 0),
+  fails('error=529@0', OVERLOADED, 0),
+  fails('error@2', ERROR, 2),
+  fails('error=429@2', 'provider_rate_limited', 2),
+  fails('error=529@2,delay=2ms', OVERLOADED, 2),
+  fails('error@finish', ERROR, 4),
+  fails('truncate@body', TRUNCATED, 0),
+  fails('truncate@2', TRUNCATED, 2),
+  fails('gzip,truncate@2', TRUNCATED, 2),
+  fails('bad_chunk@body,first=300ms', [ERROR, TRUNCATED], 0, { closes: true }),
+  fails('bad_chunk@2,delay=60ms', [ERROR, TRUNCATED], 2, { closes: true }),
+];

@@ -1,0 +1,63 @@
+// The ways to ask lmserver, each told as the same: how an answer ended, and what was said before.
+//
+// `ask(server, model)` resolves with `{ type: 'end' | 'error', code, message, text, attempts, status }`, and fails where a
+// stream has no end, or more than one. `hasStatus`: a failure before the first word is an HTTP error.
+import assert from 'node:assert/strict';
+import { textOf } from './wire.mjs';
+import { Socket } from './socket.mjs';
+
+const QUESTION = 'say something';
+
+/** Events of a channel: `start`, whatever is said, one terminal event. */
+function judged(events, model) {
+  const types = events.map(({ type }) => type);
+  const isTerminal = (type) => type === 'end' || type === 'error';
+  assert.equal(types[0], 'start', `the events are ${types}`);
+  assert.equal(types.filter(isTerminal).length, 1, `the events are ${types}`);
+  const last = events.at(-1);
+  assert.ok(isTerminal(last.type), `something follows the end: ${types}`);
+  assert.equal(events[0].model, model);
+  return { ...last, text: textOf(events), status: 200 };
+}
+
+function post(server, path, body, headers = {}) {
+  return fetch(`${server.url}${path}`, {
+    method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers },
+  });
+}
+
+/** The `data:` of each event of a response. */
+async function dataOf(response) {
+  assert.equal(response.status, 200);
+  assert.match(response.headers.get('content-type'), /^text\/event-stream/);
+  const blocks = (await response.text()).split('\n\n').filter(Boolean);
+  return blocks.flatMap((block) => block.split('\n').filter((line) => line.startsWith('data: ')).map((line) => line.slice(6)));
+}
+
+async function subscribed(server, channel) {
+  return (await dataOf(await fetch(`${server.url}/connection/sse?channel=${channel}`))).map((data) => JSON.parse(data));
+}
+
+export const INGRESSES = [
+  {
+    name: 'POST and SSE',
+    async ask(server, model) {
+      return judged(await subscribed(server, await server.chat({ model, message: QUESTION })), model);
+    },
+  },
+  {
+    name: 'POST as SSE',
+    async ask(server, model) {
+      const response = await post(server, '/api/chat', { model, message: QUESTION }, { Accept: 'text/event-stream' });
+      return judged((await dataOf(response)).map((data) => JSON.parse(data)), model);
+    },
+  },
+  {
+    name: 'WebSocket',
+    async ask(server, model) {
+      const socket = new Socket(server.port, await server.chat({ model, message: QUESTION }));
+      assert.equal(await socket.closed, 1000);
+      return judged(socket.events, model);
+    },
+  },
+];
