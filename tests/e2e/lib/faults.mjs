@@ -43,7 +43,7 @@ export const FAULTS = [
   whole('type=none'),
   whole('no_usage'),
   whole('reasoning=3'),
-  whole('huge=256K', { ok: `${'x'.repeat(256 << 10)}w2 w3 w4 ` }),
+  whole('huge=64K', { ok: `${'x'.repeat(64 << 10)}w2 w3 w4 ` }),
   whole('no_mark'),
   whole('finish=none'),
   whole('bad_json@2'),
@@ -115,6 +115,6 @@ export const FAULTS = [
   fails('truncate@body', TRUNCATED, 0),
   fails('truncate@2', TRUNCATED, 2),
   fails('gzip,truncate@2', TRUNCATED, 2),
-  fails('bad_chunk@body,first=300ms', [ERROR, TRUNCATED], 0, { closes: true }),
-  fails('bad_chunk@2,delay=60ms', [ERROR, TRUNCATED], 2, { closes: true }),
+  fails('bad_chunk@body,stall@0', [ERROR, TRUNCATED], 0, { closes: true }),
+  fails('bad_chunk@2,stall@3', [ERROR, TRUNCATED], 2, { closes: true }),
 ];

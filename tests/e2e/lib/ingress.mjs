@@ -38,6 +38,24 @@ async function subscribed(server, channel) {
   return (await dataOf(await fetch(`${server.url}/connection/sse?channel=${channel}`))).map((data) => JSON.parse(data));
 }
 
+/** The terminal event of the answer that a response of one of the providers' APIs told; it must say the same. */
+async function confirmed(server, response, said) {
+  const channel = response.headers.get('x-channel-id');
+  assert.ok(channel, 'the response names no channel');
+  const last = (await subscribed(server, channel)).at(-1);
+  assert.equal(last.type, said.type, `the channel ended with ${JSON.stringify(last)}`);
+  if (said.code) assert.equal(last.code, said.code);
+  return { ...last, text: said.text, status: response.status };
+}
+
+/** A refusal in the shape of OpenAI's. */
+async function refused(server, response) {
+  const { error } = await response.json();
+  assert.equal(typeof error.message, 'string');
+  assert.equal(typeof error.type, 'string');
+  return confirmed(server, response, { type: 'error', code: error.code });
+}
+
 export const INGRESSES = [
   {
     name: 'POST and SSE',
@@ -58,6 +76,34 @@ export const INGRESSES = [
       const socket = new Socket(server.port, await server.chat({ model, message: QUESTION }));
       assert.equal(await socket.closed, 1000);
       return judged(socket.events, model);
+    },
+  },
+  {
+    name: 'chat completions',
+    hasStatus: true,
+    async ask(server, model) {
+      const body = { model, stream: true, messages: [{ role: 'user', content: QUESTION }] };
+      const response = await post(server, '/v1/chat/completions', body);
+      if (response.status !== 200) return refused(server, response);
+      const data = await dataOf(response);
+      const chunks = data.filter((it) => it !== '[DONE]').map((it) => JSON.parse(it));
+      const errors = chunks.filter(({ error }) => error);
+      const reasons = chunks.map(({ choices }) => choices?.[0]?.finish_reason).filter(Boolean);
+      const text = chunks.map(({ choices }) => choices?.[0]?.delta?.content ?? '').join('');
+      assert.equal(errors.length + reasons.length, 1, `the stream ended with ${data.slice(-3)}`);
+      if (errors.length === 1) return confirmed(server, response, { type: 'error', code: errors[0].error.code, text });
+      assert.equal(data.at(-1), '[DONE]');
+      return confirmed(server, response, { type: 'end', text });
+    },
+  },
+  {
+    name: 'chat completions as a whole',
+    hasStatus: true,
+    async ask(server, model) {
+      const response = await post(server, '/v1/chat/completions', { model, messages: [{ role: 'user', content: QUESTION }] });
+      if (response.status !== 200) return refused(server, response);
+      const { choices } = await response.json();
+      return confirmed(server, response, { type: 'end', text: choices[0].message.content });
     },
   },
 ];
