@@ -43,6 +43,7 @@ impl Plugins {
     pub fn builtin() -> Self {
         #[cfg_attr(
             not(any(
+                feature = "anthropic",
                 feature = "azure",
                 feature = "centrifuge",
                 feature = "echo",
@@ -53,6 +54,8 @@ impl Plugins {
             expect(unused_mut, reason = "a binary without plugins has an empty table")
         )]
         let mut plugins = Self::default();
+        #[cfg(feature = "anthropic")]
+        plugins.provider("anthropic", lmserver_anthropic::open);
         #[cfg(feature = "echo")]
         plugins.provider("echo", lmserver_echo::open);
         #[cfg(feature = "openai")]
@@ -148,6 +151,7 @@ mod tests {
         let plugins = Plugins::builtin();
         let kinds: Vec<_> = plugins.provider_kinds().collect();
         let transports: Vec<_> = plugins.transports.keys().copied().collect();
+        assert_eq!(kinds.contains(&"anthropic"), cfg!(feature = "anthropic"));
         assert_eq!(kinds.contains(&"echo"), cfg!(feature = "echo"));
         assert_eq!(kinds.contains(&"openai"), cfg!(feature = "openai"));
         let clients = plugins.open_client_transports([0; 16]);

@@ -1,0 +1,245 @@
+//! The provider `anthropic`: Anthropic's Messages API, and gateways that speak it.
+//!
+//! ```toml
+//! [provider.anthropic]
+//! kind = "anthropic"
+//! api_key = "env:ANTHROPIC_API_KEY"
+//! # base_url = "https://api.anthropic.com/v1"
+//! # max_tokens = 8192           # of an answer whose request names no limit; the API wants one
+//! # thinking = "budget"         # or "adaptive"; by the model's name if absent
+//! # beta = "files-api-2025-04-14"
+//! ```
+//!
+//! [`request`] translates the question, [`messages`] reads the events of the answer; everything
+//! else is what all providers that speak HTTP share.
+
+mod messages;
+mod request;
+mod thinking;
+
+use std::sync::Arc;
+
+use lmserver_runtime::http_provider::{
+    Auth, Defaults, EventStream, Instance, Question, Seeds, Stream,
+};
+use lmserver_runtime::plugin::provider::{
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+};
+
+use crate::messages::Messages;
+use crate::request::Dialect;
+use crate::thinking::Thinking;
+
+/// Opens one `[provider.NAME]` of kind `anthropic`.
+pub fn open(
+    settings: ProviderSettings,
+    section: &mut dyn PluginSection,
+) -> Option<Box<dyn Provider>> {
+    let dialect = dialect(section);
+    let mut instance = Instance::open(settings, &DEFAULTS, section)?;
+    instance.take_field("beta", "anthropic-beta", section);
+    instance.add_default("anthropic-version", "2023-06-01");
+    Some(Box::new(Anthropic {
+        instance: Arc::new(instance),
+        dialect,
+        seeds: Seeds::default(),
+    }))
+}
+
+fn dialect(section: &mut dyn PluginSection) -> Dialect {
+    let mut max_tokens = MAX_TOKENS;
+    if let Some(number) = section.take_integer("max_tokens") {
+        match u64::try_from(number) {
+            Ok(number) if number > 0 => max_tokens = number,
+            _ => section.reject("max_tokens", "is a number of tokens, at least 1"),
+        }
+    }
+    let thinking = match section.take_string("thinking").as_deref() {
+        None => None,
+        Some("budget") => Some(Thinking::Budget),
+        Some("adaptive") => Some(Thinking::Adaptive),
+        Some(_) => {
+            section.reject("thinking", "is \"budget\" or \"adaptive\"");
+            None
+        }
+    };
+    Dialect {
+        max_tokens,
+        thinking,
+    }
+}
+
+struct Anthropic {
+    instance: Arc<Instance>,
+    dialect: Dialect,
+    seeds: Seeds,
+}
+
+impl Provider for Anthropic {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.instance.endpoint())
+    }
+
+    fn start(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        cx: StartCx,
+    ) -> Result<Start, ProviderError> {
+        let question = Question::new(request, "anthropic");
+        let body = request::body(self.dialect, &question, model)?;
+        let format = EventStream::new(Box::new(Messages::new(self.seeds.next(cx))));
+        let instance = Arc::clone(&self.instance);
+        Ok(Start {
+            generation: Box::new(Stream::new(instance, Box::new(format))),
+            upstream: Some(self.instance.post("/messages", &body)),
+        })
+    }
+}
+
+const DEFAULTS: Defaults<'static> = Defaults {
+    base_url: Some("https://api.anthropic.com/v1"),
+    key_variable: Some("ANTHROPIC_API_KEY"),
+    auth: Auth::Field("x-api-key"),
+    accept: "text/event-stream",
+};
+
+/// The limit of an answer where neither request nor configuration has one.
+const MAX_TOKENS: u64 = 8192;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use lmserver_runtime::plugin::provider::{BaseUrl, Content, Message, Secret};
+
+    use super::*;
+
+    /// A section of strings and one number.
+    #[derive(Default)]
+    struct Keys {
+        strings: BTreeMap<&'static str, &'static str>,
+        max_tokens: Option<i64>,
+        mistakes: Vec<String>,
+    }
+
+    impl PluginSection for Keys {
+        fn take_string(&mut self, key: &str) -> Option<String> {
+            self.strings.remove(key).map(str::to_owned)
+        }
+        fn take_bool(&mut self, _: &str) -> Option<bool> {
+            None
+        }
+        fn take_integer(&mut self, key: &str) -> Option<i64> {
+            (key == "max_tokens").then_some(self.max_tokens)?
+        }
+        fn take_duration(&mut self, _: &str) -> Option<Duration> {
+            None
+        }
+        fn reject(&mut self, key: &str, mistake: &str) {
+            self.mistakes.push(format!("{key}: {mistake}"));
+        }
+    }
+
+    fn settings(url: Option<&str>, key: Option<&str>) -> ProviderSettings {
+        ProviderSettings {
+            name: "test".into(),
+            base_url: url.map(|url| BaseUrl::parse(url).unwrap()),
+            api_key: key.map(|key| Secret::new(key.into())),
+            headers: BTreeMap::new(),
+        }
+    }
+
+    /// Head and body of the request for one word.
+    fn request(provider: &dyn Provider) -> (String, serde_json::Value) {
+        let message = Message {
+            role: "user".into(),
+            content: Content::Text("Hi".into()),
+            name: None,
+            tool_calls: None,
+            tool_call_id: None,
+        };
+        let request = ChatRequest {
+            messages: vec![message],
+            ..ChatRequest::default()
+        };
+        let start = provider.start(&request, "claude-x", StartCx::default());
+        let request = String::from_utf8(start.unwrap().upstream.unwrap().request).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), serde_json::from_str(body).unwrap())
+    }
+
+    #[test]
+    fn a_request_goes_to_anthropic_with_its_key_and_version() {
+        let mut keys = Keys::default();
+        let provider = open(settings(None, Some("sk-1")), &mut keys).unwrap();
+        assert!(keys.mistakes.is_empty(), "{:?}", keys.mistakes);
+        assert_eq!(&*provider.endpoint().unwrap().host, "api.anthropic.com");
+        let (head, body) = request(&*provider);
+        for line in [
+            "POST /v1/messages HTTP/1.1",
+            "Host: api.anthropic.com",
+            "x-api-key: sk-1",
+            "anthropic-version: 2023-06-01",
+            "Content-Type: application/json",
+            "Accept: text/event-stream",
+        ] {
+            assert!(head.lines().any(|other| other == line), "{line} in {head}");
+        }
+        assert!(!head.contains("anthropic-beta"), "{head}");
+        assert_eq!(
+            (&body["max_tokens"], &body["stream"]),
+            (&8192.into(), &true.into())
+        );
+    }
+
+    #[test]
+    fn keys_are_read() {
+        let mut keys = Keys {
+            strings: [("beta", "a,b"), ("thinking", "budget")].into(),
+            max_tokens: Some(9),
+            ..Keys::default()
+        };
+        let url = Some("http://127.0.0.1:1/gateway");
+        let provider = open(settings(url, None), &mut keys).unwrap();
+        assert!(keys.mistakes.is_empty(), "{:?}", keys.mistakes);
+        let (head, body) = request(&*provider);
+        assert!(head.starts_with("POST /gateway/messages "), "{head}");
+        assert!(head.contains("anthropic-beta: a,b"), "{head}");
+        assert_eq!(body["max_tokens"], 9);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (strings, max_tokens, key, want) in [
+            (
+                vec![],
+                None,
+                None,
+                "api_key: api.anthropic.com needs a key: set api_key = \"env:ANTHROPIC_API_KEY\", \
+                 or base_url to a server that needs none",
+            ),
+            (
+                vec![("thinking", "hard")],
+                None,
+                Some("k"),
+                "thinking: is \"budget\" or \"adaptive\"",
+            ),
+            (
+                vec![],
+                Some(0),
+                Some("k"),
+                "max_tokens: is a number of tokens, at least 1",
+            ),
+        ] {
+            let mut keys = Keys {
+                strings: strings.into_iter().collect(),
+                max_tokens,
+                ..Keys::default()
+            };
+            let _ = open(settings(None, key), &mut keys);
+            assert_eq!(keys.mistakes, [want]);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How hard a model is to think.
+//!
+//! Older models take a budget of tokens, newer ones a level of effort and find the amount
+//! themselves. Either way thinking counts towards `max_tokens`, so there must be room for it.
+//!
+//! | `reasoning_effort` | budget | effort |
+//! | --- | --- | --- |
+//! | `none` | thinking is disabled | the same |
+//! | `minimal` | 1024 | `low` |
+//! | `low` | 2048 | `low` |
+//! | `medium` | 8192 | `medium` |
+//! | `high` | 16384 | `high` |
+//! | `xhigh` | 32768 | `xhigh` |
+//! | `max` | 32768 | `max` |
+
+use lmserver_runtime::http_provider::{Question, json as lenient};
+use lmserver_runtime::plugin::provider::ProviderError;
+use serde_json::{Map, Value, json};
+
+/// How a model is asked to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thinking {
+    /// `thinking: {"type": "enabled", "budget_tokens": …}`.
+    Budget,
+    /// `thinking: {"type": "adaptive"}` and `output_config: {"effort": …}`.
+    Adaptive,
+}
+
+impl Thinking {
+    /// The way of a model, by its name: those before Claude 4.6 take a budget and nothing else.
+    pub(crate) fn of(model: &str) -> Self {
+        let is_old = |version: &str| {
+            let mut parts = version.split(['-', '.', '@', ':']);
+            match (parts.next(), parts.next()) {
+                (Some("3"), _) => true,
+                // A date, or nothing, stands where later names have the minor version.
+                (Some("4"), minor) => minor
+                    .and_then(|minor| minor.parse::<u32>().ok())
+                    .is_none_or(|minor| !(6..=99).contains(&minor)),
+                _ => false,
+            }
+        };
+        let versions = ["claude-", "opus-", "sonnet-", "haiku-"];
+        let mut versions = versions.iter().filter_map(|name| {
+            let (_, version) = model.split_once(name)?;
+            Some(version)
+        });
+        if versions.any(is_old) {
+            Self::Budget
+        } else {
+            Self::Adaptive
+        }
+    }
+}
+
+/// Says in `body` how hard to think. Returns the limit of the answer's tokens.
+pub(crate) fn apply(
+    style: Thinking,
+    default_max_tokens: u64,
+    question: &Question<'_>,
+    body: &mut Map<String, Value>,
+) -> Result<u64, ProviderError> {
+    let request = question.request;
+    let otherwise = request.max_tokens.unwrap_or(default_max_tokens);
+    let Some(word) = request.reasoning_effort.as_deref() else {
+        return Ok(otherwise);
+    };
+    if word == "none" {
+        body.insert("thinking".into(), json!({"type": "disabled"}));
+        return Ok(otherwise);
+    }
+    let Some((_, budget, effort)) = LEVELS.iter().find(|(name, ..)| *name == word) else {
+        let want = "none, minimal, low, medium, high, xhigh or max";
+        return Err(question.wrong("reasoning_effort", want));
+    };
+    if request.temperature.is_some_and(|value| value < 1.0) {
+        return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
+    }
+    // A limit that was asked for holds for both; else thinking takes nothing from the answer.
+    let (limit, budget) = match request.max_tokens {
+        None => (otherwise.saturating_add(*budget), *budget),
+        Some(limit) => (limit, (*budget).min((limit / 2).max(LEAST_BUDGET))),
+    };
+    match style {
+        Thinking::Budget if limit <= budget => {
+            let want = "more than 1024 where `reasoning_effort` is set";
+            return Err(question.wrong("max_tokens", want));
+        }
+        Thinking::Budget => {
+            body.insert(
+                "thinking".into(),
+                json!({"type": "enabled", "budget_tokens": budget}),
+            );
+        }
+        Thinking::Adaptive => {
+            let mut more = Map::new();
+            more.insert("thinking".into(), json!({"type": "adaptive"}));
+            more.insert("output_config".into(), json!({"effort": effort}));
+            lenient::merge(body, &more);
+        }
+    }
+    Ok(limit)
+}
+
+/// The least budget that the API takes.
+const LEAST_BUDGET: u64 = 1024;
+
+/// Word, budget, effort.
+const LEVELS: [(&str, u64, &str); 6] = [
+    ("minimal", LEAST_BUDGET, "low"),
+    ("low", 2048, "low"),
+    ("medium", 8192, "medium"),
+    ("high", 16_384, "high"),
+    ("xhigh", 32_768, "xhigh"),
+    ("max", 32_768, "max"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_model_tells_how_it_thinks() {
+        for (model, want) in [
+            ("claude-3-7-sonnet-20250219", Thinking::Budget),
+            ("claude-3-7-sonnet-latest", Thinking::Budget),
+            ("claude-sonnet-4-20250514", Thinking::Budget),
+            ("claude-sonnet-4", Thinking::Budget),
+            ("claude-opus-4-1-20250805", Thinking::Budget),
+            ("claude-opus-4-5", Thinking::Budget),
+            ("claude-haiku-4-5-20251001", Thinking::Budget),
+            ("anthropic/claude-haiku-4.5", Thinking::Budget),
+            ("claude-sonnet-4-5@20250929", Thinking::Budget),
+            (
+                "us.anthropic.claude-sonnet-4-20250514-v1:0",
+                Thinking::Budget,
+            ),
+            ("claude-opus-4-6", Thinking::Adaptive),
+            ("claude-sonnet-4-6-20260101", Thinking::Adaptive),
+            ("claude-opus-4.7", Thinking::Adaptive),
+            ("claude-sonnet-5", Thinking::Adaptive),
+            ("claude-next", Thinking::Adaptive),
+            ("something-else-3", Thinking::Adaptive),
+        ] {
+            assert_eq!(Thinking::of(model), want, "{model}");
+        }
+    }
+}
