@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "llm-api")]
+use lmserver_llm_api::messages::Messages;
 use lmserver_proto::http1::{Method, Request, Response};
 use lmserver_runtime::plugin::access::Access;
 use lmserver_runtime::plugin::provider::Secret;
@@ -41,6 +43,8 @@ mod page;
 mod refusal;
 mod route;
 mod token;
+#[cfg(feature = "llm-api")]
+mod ui;
 
 pub use auth::ApiKey;
 use auth::Auth;
@@ -101,6 +105,8 @@ pub struct Api {
         expect(dead_code, reason = "such an API is what it is for")
     )]
     llm_patience: Duration,
+    #[cfg(feature = "llm-api")]
+    conversations: ui::Conversations,
     policy: Policy,
     remembered: Remembered,
     fetcher: Fetcher,
@@ -132,6 +138,8 @@ impl Api {
             clients: shared(settings.client_transports),
             node: settings.node,
             llm_patience: settings.llm_patience,
+            #[cfg(feature = "llm-api")]
+            conversations: ui::Conversations::default(),
             policy: settings.policy,
             remembered: Remembered::default(),
             fetcher: settings.fetcher,
@@ -201,14 +209,22 @@ impl Api {
             }
             Route::Chat(id) => chat::get(&self.auth, request, id, cx),
             #[cfg(feature = "llm-api")]
-            Route::OpenAi(place) => {
+            Route::OpenAi(_) | Route::Messages | Route::Ui | Route::UiStream(_) => {
                 let asking = llm::Asking {
                     auth: &self.auth,
                     origin,
                     request,
                     patience: self.llm_patience,
                 };
-                openai::answer(place, &asking, body, cx)
+                match route {
+                    Route::OpenAi(place) => openai::answer(place, &asking, body, cx),
+                    Route::Messages => llm::ask(&Messages, &asking, body, cx),
+                    Route::UiStream(id) if request.method == Method::Delete => {
+                        ui::cancel(&self.conversations, &asking, id)
+                    }
+                    Route::UiStream(id) => ui::resume(&self.conversations, &asking, id),
+                    _ => ui::post(&mut self.conversations, &asking, body, cx),
+                }
             }
             Route::Page => respond(page::page()),
             Route::Health => respond(ops::health()),

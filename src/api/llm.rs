@@ -62,6 +62,18 @@ pub(super) fn ask(
     body: &[u8],
     cx: &mut ServiceCx<'_>,
 ) -> Outcome {
+    let channel = chat::new_channel(cx);
+    ask_in(channel, dialect, asking, body, cx)
+}
+
+/// The same in a new channel of this name.
+pub(super) fn ask_in(
+    channel: Box<str>,
+    dialect: &'static dyn Dialect,
+    asking: &Asking<'_>,
+    body: &[u8],
+    cx: &ServiceCx<'_>,
+) -> Outcome {
     let shape = Shape::of(asking.request.path());
     let caller = asking.auth.caller(asking.request)?;
     let idempotency = chat::idempotency(asking.request, body, &caller)?;
@@ -84,7 +96,7 @@ pub(super) fn ask(
         } else {
             asking.patience
         },
-        name: chat::new_channel(cx),
+        name: channel,
         channels: Vec::new(),
         asked,
     };

@@ -41,6 +41,9 @@ pub(super) enum Shape {
     Own,
     /// What OpenAI's clients expect.
     OpenAi,
+    /// What Anthropic's clients expect.
+    #[cfg(feature = "llm-api")]
+    Anthropic,
 }
 
 impl Refusal {
@@ -140,10 +143,12 @@ impl Code {
 impl Shape {
     /// The shape of errors at a path.
     pub(super) fn of(path: &str) -> Self {
-        if path == "/v1" || path.starts_with("/v1/") {
-            Self::OpenAi
-        } else {
-            Self::Own
+        match path {
+            #[cfg(feature = "llm-api")]
+            "/v1/messages" => Self::Anthropic,
+            "/v1" => Self::OpenAi,
+            _ if path.starts_with("/v1/") => Self::OpenAi,
+            _ => Self::Own,
         }
     }
 }
@@ -173,6 +178,8 @@ pub(super) fn error_body(
         code: &'a str,
     }
     let written = match shape {
+        #[cfg(feature = "llm-api")]
+        Shape::Anthropic => Ok(lmserver_llm_api::messages::error_body(code, message)),
         Shape::Own => serde_json::to_vec(&Body {
             error: Own { code, message },
         }),

@@ -34,6 +34,15 @@ pub(super) enum Route<'a> {
     /// `/v1/…` of OpenAI's API.
     #[cfg(feature = "llm-api")]
     OpenAi(super::openai::Place<'a>),
+    /// `/v1/messages` of Anthropic's API.
+    #[cfg(feature = "llm-api")]
+    Messages,
+    /// `/api/ui/chat`, for `useChat`.
+    #[cfg(feature = "llm-api")]
+    Ui,
+    /// `/api/ui/chat/{id}/stream`, percent-encoded as it came.
+    #[cfg(feature = "llm-api")]
+    UiStream(&'a str),
 }
 
 impl<'a> Route<'a> {
@@ -52,6 +61,17 @@ impl<'a> Route<'a> {
             "/" => Some(Self::Page),
             "/emulation" => Some(Self::Emulation),
             "/connection/init" => Some(Self::Init),
+            #[cfg(feature = "llm-api")]
+            "/v1/messages" => Some(Self::Messages),
+            #[cfg(feature = "llm-api")]
+            "/api/ui/chat" => Some(Self::Ui),
+            #[cfg(feature = "llm-api")]
+            _ if path.starts_with("/api/ui/chat/") => {
+                let id = path
+                    .strip_prefix("/api/ui/chat/")?
+                    .strip_suffix("/stream")?;
+                (!id.is_empty() && !id.contains('/')).then_some(Self::UiStream(id))
+            }
             #[cfg(feature = "llm-api")]
             _ if path.starts_with("/v1/") => super::openai::Place::find(path).map(Self::OpenAi),
             _ => in_folder("/connection/")
@@ -80,6 +100,10 @@ impl<'a> Route<'a> {
             Self::Chat(_) => "GET, HEAD, DELETE, OPTIONS",
             #[cfg(feature = "llm-api")]
             Self::OpenAi(place) => place.allow(),
+            #[cfg(feature = "llm-api")]
+            Self::Messages | Self::Ui => "POST, OPTIONS",
+            #[cfg(feature = "llm-api")]
+            Self::UiStream(_) => "GET, DELETE, OPTIONS",
         }
     }
 
@@ -137,6 +161,15 @@ mod tests {
             ("/v1/", None),
             ("/v1/models/", None),
             ("/v1/completions", None),
+            ("/v1/messages", Some(Route::Messages)),
+            ("/v1/messages/", None),
+            ("/api/ui/chat", Some(Route::Ui)),
+            ("/api/ui/chat/a%2Fb/stream", Some(Route::UiStream("a%2Fb"))),
+            ("/api/ui/chat/", None),
+            ("/api/ui/chat/a", None),
+            ("/api/ui/chat//stream", None),
+            ("/api/ui/chat/a/b/stream", None),
+            ("/api/ui", None),
         ] {
             assert_eq!(Route::find(path), want, "{path}");
         }

@@ -27,6 +27,14 @@ impl Object {
         }
     }
 
+    /// Takes the entries of a document.
+    pub(crate) fn whole(entries: Map<String, Value>) -> Self {
+        Self {
+            entries,
+            place: String::new(),
+        }
+    }
+
     /// Takes a value of a document that must be an object.
     pub(crate) fn part(value: Value, place: &str) -> Result<Self, Mistake> {
         match value {

@@ -25,10 +25,14 @@ pub mod chat;
 mod dialect;
 mod fault;
 mod json;
+pub mod messages;
 pub mod names;
 mod openai;
 mod session;
 mod sse;
+#[cfg(test)]
+mod told;
+pub mod ui;
 
 pub use dialect::{About, Asked, Dialect, Mistake, Telling};
 pub use session::Teller;

@@ -47,6 +47,14 @@ pub(crate) fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Appends an event with a name: `event: …`, `data: …`.
+pub(crate) fn named(name: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'\n');
+    data(out, write);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

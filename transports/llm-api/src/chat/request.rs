@@ -14,7 +14,11 @@ const COUNT_MAX: u64 = 8;
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
-    let mut object = Object::read(body)?;
+    read_object(Object::read(body)?)
+}
+
+/// Reads the object that a body is, or that another dialect has made of its own.
+pub(crate) fn read_object(mut object: Object) -> Result<Asked, Mistake> {
     let legacy = object.has("functions") || object.has("function_call");
     let model = object.word("model")?;
     let is_stream = object.bool("stream")?.unwrap_or(false);
