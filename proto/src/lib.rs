@@ -8,6 +8,7 @@ pub mod centrifuge;
 mod crc;
 pub mod http1;
 pub mod json;
+pub mod ndjson;
 pub mod percent;
 pub mod sse;
 pub mod ws;
