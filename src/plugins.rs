@@ -46,7 +46,10 @@ impl Plugins {
                 feature = "anthropic",
                 feature = "azure",
                 feature = "centrifuge",
+                feature = "cohere",
                 feature = "echo",
+                feature = "gemini",
+                feature = "ollama",
                 feature = "openai",
                 feature = "sse",
                 feature = "websocket"
@@ -66,6 +69,12 @@ impl Plugins {
         }
         #[cfg(feature = "azure")]
         plugins.provider("azure", lmserver_openai::azure::open);
+        #[cfg(feature = "gemini")]
+        plugins.provider("gemini", lmserver_gemini::open);
+        #[cfg(feature = "ollama")]
+        plugins.provider("ollama", lmserver_ollama::open);
+        #[cfg(feature = "cohere")]
+        plugins.provider("cohere", lmserver_cohere::open);
         #[cfg(feature = "sse")]
         plugins.transport("sse", || Box::new(lmserver_sse::Sse));
         #[cfg(feature = "websocket")]
@@ -154,6 +163,9 @@ mod tests {
         assert_eq!(kinds.contains(&"anthropic"), cfg!(feature = "anthropic"));
         assert_eq!(kinds.contains(&"echo"), cfg!(feature = "echo"));
         assert_eq!(kinds.contains(&"openai"), cfg!(feature = "openai"));
+        assert_eq!(kinds.contains(&"gemini"), cfg!(feature = "gemini"));
+        assert_eq!(kinds.contains(&"ollama"), cfg!(feature = "ollama"));
+        assert_eq!(kinds.contains(&"cohere"), cfg!(feature = "cohere"));
         let clients = plugins.open_client_transports([0; 16]);
         assert_eq!(clients.is_some(), cfg!(feature = "centrifuge"));
         assert_eq!(transports.contains(&"sse"), cfg!(feature = "sse"));

@@ -25,6 +25,7 @@ mod crowd;
 mod deadlines;
 mod failures;
 mod files;
+mod formats;
 mod keys;
 mod life;
 mod listeners;

@@ -1,0 +1,253 @@
+//! The events of an answer: each is a whole `GenerateContentResponse` that holds only new parts.
+//!
+//! ```text
+//!   candidates[0].content.parts[] ── text ──────────────────► chunk
+//!                                 ── text, thought: true ───► reasoning
+//!                                 ── functionCall, whole ───► tool call
+//!                                 ── code, its output, … ───► nothing: Google ran it
+//!   candidates[0].finishReason, promptFeedback.blockReason ─► finish (the last one)
+//!   usageMetadata ──────────────────────────────────────────► usage (the last one, whole)
+//!   end of the body ────────────────────────────────────────► End, if there was a finish
+//! ```
+//!
+//! A finish reason may stand before the text: where Google runs code or searches, each round has
+//! one.
+
+use lmserver_runtime::event::{FinishReason, Usage};
+use lmserver_runtime::http_provider::json::{self, Text};
+use lmserver_runtime::http_provider::{self as http, Answer, Finish, Fragment, Speaker};
+use lmserver_runtime::plugin::provider::{Output, ProviderError};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What the events have said so far.
+pub(crate) struct Events {
+    answer: Answer,
+    /// Calls so far; each is complete where it stands.
+    calls: u64,
+    /// The last `usageMetadata`, read once at the end: every event has one.
+    usage: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    candidates: Option<Vec<Candidate<'a>>>,
+    #[serde(borrow, default)]
+    prompt_feedback: Option<Feedback<'a>>,
+    #[serde(borrow, default)]
+    usage_metadata: Option<&'a RawValue>,
+    /// There is an error; what it says is read by the speaker.
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow, default)]
+    parts: Option<Vec<Part<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+    #[serde(default)]
+    thought: Option<bool>,
+    #[serde(borrow, default)]
+    function_call: Option<FunctionCall<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    /// As they were sent, so that no number loses a digit.
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    #[serde(borrow, default)]
+    block_reason: Option<Text<'a>>,
+}
+
+impl Events {
+    /// An answer of which nothing has come. `seed` makes the made-up ids of answers differ.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            answer: Answer::new(seed),
+            calls: 0,
+            usage: String::new(),
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: &Event<'_>,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        for (place, candidate) in (0..).zip(event.candidates.iter().flatten()) {
+            // Other candidates are read and dropped, never mixed in.
+            if candidate.index.unwrap_or(place) != 0 {
+                continue;
+            }
+            let parts = candidate.content.as_ref().and_then(|it| it.parts.as_ref());
+            for part in parts.into_iter().flatten() {
+                self.part(part, speaker, out)?;
+            }
+            self.answer
+                .finished(candidate.finish_reason.as_deref().unwrap_or_default());
+        }
+        let feedback = event.prompt_feedback.as_ref();
+        if feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
+            let blocked = Finish::Reason(FinishReason::ContentFilter);
+            self.answer.set_finish(blocked);
+        }
+        if let Some(usage) = event.usage_metadata {
+            usage.get().clone_into(&mut self.usage);
+        }
+        Ok(())
+    }
+
+    fn part(
+        &mut self,
+        part: &Part<'_>,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        let text = part.text.as_deref().unwrap_or_default();
+        if part.thought == Some(true) {
+            self.answer.reasoning(text, out);
+        } else {
+            self.answer.chunk(text, out);
+        }
+        let Some(call) = &part.function_call else {
+            return Ok(());
+        };
+        let arguments = call.args.map_or("{}", RawValue::get);
+        let fragment = Fragment {
+            number: Some(self.calls),
+            id: call.id.as_deref().unwrap_or_default(),
+            name: call.name.as_deref().unwrap_or_default(),
+            arguments: if arguments == "null" { "{}" } else { arguments },
+        };
+        self.calls += 1;
+        self.answer.call(&fragment, speaker, out)
+    }
+}
+
+impl http::Events for Events {
+    fn event(
+        &mut self,
+        name: &str,
+        data: &[u8],
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, ProviderError> {
+        let cleaned;
+        let event = match read(data) {
+            Some(event) => event,
+            // Lone surrogates, malformed UTF-8, keys given twice: the patient reader mends them.
+            None => {
+                let Some(document) = json::value(data) else {
+                    return Ok(false);
+                };
+                cleaned = document.to_string();
+                match read(cleaned.as_bytes()) {
+                    Some(event) => event,
+                    None => return Ok(false),
+                }
+            }
+        };
+        self.take(&event, speaker, out)?;
+        let is_error = name == "error";
+        if (is_error || event.error.is_some())
+            && let Some(document) = json::value(data)
+            && let Some(error) = speaker.event_error(&document, is_error)
+        {
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Without `alt=sse`, or through a gateway that buffers: one response, or a list of them.
+    fn document(
+        &mut self,
+        document: &Value,
+        _data: &[u8],
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, ProviderError> {
+        let responses = match document {
+            Value::Array(responses) => responses.as_slice(),
+            response => std::slice::from_ref(response),
+        };
+        let mut is_answer = false;
+        for response in responses {
+            let known = ["candidates", "promptFeedback", "usageMetadata", "error"];
+            if known.iter().any(|key| response.get(key).is_some()) {
+                is_answer |= self.event("", response.to_string().as_bytes(), speaker, out)?;
+            }
+        }
+        if is_answer {
+            self.end(speaker, out)?;
+        }
+        Ok(is_answer)
+    }
+
+    fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        self.answer.usage = usage(&self.usage);
+        self.answer.end(speaker, out)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.answer.has_ended()
+    }
+}
+
+fn read(data: &[u8]) -> Option<Event<'_>> {
+    // A list would be read as the fields in order.
+    if !data.starts_with(b"{") {
+        return None;
+    }
+    serde_json::from_slice(data).ok()
+}
+
+/// The counts, if any was given. Thoughts are counted apart from the candidates.
+fn usage(metadata: &str) -> Option<Usage> {
+    let metadata = json::value(metadata.as_bytes())?;
+    let count = |name| json::count(metadata.get(name));
+    let (input, output) = (count("promptTokenCount"), count("candidatesTokenCount"));
+    let thoughts = count("thoughtsTokenCount");
+    input.or(output).or(thoughts)?;
+    Some(Usage {
+        input_tokens: input.unwrap_or_default(),
+        output_tokens: output
+            .unwrap_or_default()
+            .saturating_add(thoughts.unwrap_or_default()),
+        reasoning_tokens: thoughts,
+        cached_tokens: count("cachedContentTokenCount"),
+        estimated: false,
+    })
+}

@@ -1,0 +1,70 @@
+//! The provider of kind `ollama`: the native chat API of Ollama, which answers with one JSON object
+//! a line.
+//!
+//! ```text
+//!   ChatRequest ──► request ──► POST {base_url}/api/chat
+//!   bytes ──► http_provider (HTTP) ──► ndjson (lines) ──► lines (JSON) ──► outputs
+//! ```
+//!
+//! It has no keys beside those that every provider takes. The base URL is `http://127.0.0.1:11434`
+//! where none is given; a key is sent as `Authorization: Bearer`, which Ollama's cloud wants.
+//!
+//! What the request model has and Ollama has not: `user`, `metadata`, the `name` of a speaker and
+//! `strict` of a tool are left out. Images are taken as data only, and a tool cannot be demanded.
+//! `keep_alive`, `options.num_ctx` and the like go into `extra`.
+
+mod lines;
+mod request;
+
+use std::sync::Arc;
+
+use lmserver_runtime::http_provider::{Auth, Defaults, Instance, Question, Seeds, Stream};
+use lmserver_runtime::plugin::provider::{
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+};
+
+use crate::lines::Lines;
+
+/// Opens an instance; see the crate's documentation for its keys.
+pub fn open(
+    settings: ProviderSettings,
+    section: &mut dyn PluginSection,
+) -> Option<Box<dyn Provider>> {
+    let defaults = Defaults {
+        base_url: Some("http://127.0.0.1:11434"),
+        key_variable: None,
+        auth: Auth::Bearer,
+        accept: "application/x-ndjson",
+    };
+    Some(Box::new(Ollama {
+        instance: Arc::new(Instance::open(settings, &defaults, section)?),
+        seeds: Seeds::default(),
+    }))
+}
+
+struct Ollama {
+    instance: Arc<Instance>,
+    /// Make the ids that are made up for tool calls differ.
+    seeds: Seeds,
+}
+
+impl Provider for Ollama {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.instance.endpoint())
+    }
+
+    fn start(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        cx: StartCx,
+    ) -> Result<Start, ProviderError> {
+        let body = request::body(&Question::new(request, "ollama"), model)?;
+        let seed = self.seeds.next(cx);
+        let format = Box::new(Lines::new(seed));
+        Ok(Start {
+            generation: Box::new(Stream::new(Arc::clone(&self.instance), format)),
+            upstream: Some(self.instance.post("/api/chat", &body)),
+        })
+    }
+}
