@@ -132,55 +132,65 @@ fn read_request(socket: &mut TcpStream) -> String {
     head + &String::from_utf8(body).expect("text")
 }
 
-fn chunked(lines: &[&str]) -> String {
-    let chunk = |line: &&str| format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
-    let chunks: String = lines.iter().map(chunk).collect();
-    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+/// Events in chunks, each of them one; the last chunk is not among them.
+fn chunked(events: &[&str]) -> String {
+    let chunk = |data: &&str| {
+        let event = format!("data: {data}\n\n");
+        format!("{:x}\r\n{event}\r\n", event.len())
+    };
+    let chunks: String = events.iter().map(chunk).collect();
+    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
 }
 
 #[test]
 fn a_provider_of_ones_own_answers() {
-    let hello = r#"{"message":{"role":"assistant","content":"Grüße, "},"done":false}"#;
-    let world = r#"{"message":{"role":"assistant","content":"Welt"},"done":false}"#;
-    let end = r#"{"message":{"role":"assistant","content":""},"done":true}"#;
-    let whole = chunked(&[hello, world, end]);
-    let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let hello = r#"{"response":"Grüße, "}"#;
+    let world = r#"{"response":"Welt","p":"abcd"}"#;
+    let broken = r#"{"errors":[],"error":"out of memory"}"#;
+    let missing = r#"{"success":false,"errors":[{"code":7000,"message":"No route"}]}"#;
+    let length = missing.len();
+    let whole = chunked(&[hello, "no JSON", world, "[DONE]"]) + "0\r\n\r\n";
     let (port, heard) = model_server(vec![
         whole.clone(),
-        chunked(&[hello, world]),
+        chunked(&[hello, world]) + "0\r\n\r\n",
         whole.split_at(30).0.to_owned(),
-        chunked(&[hello, r#"{"error":"out of memory"}"#]),
-        chunked(&[hello, "no JSON"]),
-        missing.to_owned(),
+        chunked(&[hello, broken]),
+        format!("HTTP/1.1 404 Not Found\r\nContent-Length: {length}\r\n\r\n{missing}"),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{missing}"),
     ]);
     let server = Server::start(
         custom_provider::plugins(),
         &format!(
-            "[provider.ollama]\nbase_url = \"http://127.0.0.1:{port}/prefix\"\n\
-             [model.default]\ntargets = [\"ollama/llama3.2\"]\n"
+            "[provider.workers-ai]\nbase_url = \"http://127.0.0.1:{port}/ai\"\n\
+             [model.default]\ntargets = [\"workers-ai/@cf/meta/llama\"]\n"
         ),
     );
     for (status, text, code, message) in [
         ("completed", "Grüße, Welt", "", ""),
-        ("failed", "Grüße, Welt", "provider_truncated", "cut short"),
-        ("failed", "", "provider_truncated", "cut short"),
         (
             "failed",
-            "Grüße, ",
-            "provider_error",
-            "ollama: out of memory",
+            "Grüße, Welt",
+            "provider_truncated",
+            "closed the stream",
         ),
-        ("failed", "Grüße, ", "provider_error", "expected"),
-        ("failed", "", "provider_error", "404"),
+        ("failed", "", "provider_truncated", "inside the head"),
+        ("failed", "Grüße, ", "provider_error", "out of memory"),
+        ("failed", "", "provider_not_found", "No route"),
+        (
+            "failed",
+            "",
+            "provider_error",
+            "neither an answer nor an error",
+        ),
     ] {
         let state = server.outcome(&server.ask("hi"));
         let request = heard.recv_timeout(PATIENCE).expect("a request");
         let (head, body) = request.split_once("\r\n\r\n").expect("a body");
         assert!(
-            head.starts_with("POST /prefix/api/chat HTTP/1.1\r\n"),
+            head.starts_with("POST /ai/run/@cf/meta/llama HTTP/1.1\r\n"),
             "{head}"
         );
-        let want = r#"{"messages":[{"content":"hi","role":"user"}],"model":"llama3.2"}"#;
+        let want = r#"{"messages":[{"content":"hi","role":"user"}],"stream":true}"#;
         assert_eq!(body, want);
         assert_eq!(
             (&state["status"], &state["text"]),
@@ -198,10 +208,16 @@ fn a_provider_of_ones_own_answers() {
 }
 
 #[test]
+fn a_provider_takes_less_than_120_lines() {
+    let lines = include_str!("../examples/custom_provider.rs").lines();
+    assert!(lines.count() < 120);
+}
+
+#[test]
 fn a_configuration_that_a_plugin_refuses_is_a_mistake_like_any_other() {
     let directory = tempfile::tempdir().expect("a folder");
     let file = directory.path().join("lmserver.toml");
-    std::fs::write(&file, "[provider.ollama]\n").expect("a file");
+    std::fs::write(&file, "[provider.workers-ai]\n").expect("a file");
     let check = ["lmserver", "check", "--config", &file.display().to_string()];
     let code = lmserver::run(custom_provider::plugins(), check.map(OsString::from));
     assert_eq!(
