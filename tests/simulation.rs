@@ -16,6 +16,8 @@
 
 #[path = "sim/accept.rs"]
 mod accept;
+#[path = "sim/balance.rs"]
+mod balance;
 #[path = "sim/cancel.rs"]
 mod cancel;
 #[path = "sim/client.rs"]
@@ -48,6 +50,8 @@ mod reach;
 mod recorded;
 #[path = "sim/recovery.rs"]
 mod recovery;
+#[path = "sim/retry.rs"]
+mod retry;
 #[path = "sim/scene.rs"]
 mod scene;
 #[path = "sim/script.rs"]
@@ -62,6 +66,8 @@ mod slow;
 mod stop;
 #[path = "sim/timers.rs"]
 mod timers;
+#[path = "sim/town.rs"]
+mod town;
 #[path = "sim/upstream.rs"]
 mod upstream;
 #[path = "sim/usage.rs"]

@@ -45,7 +45,8 @@ pub(crate) enum Effect {
     Signal { conn: ConnId, signal: Rc<Signal> },
     /// End the run that writes a channel.
     Cancel { channel: Box<str> },
-    /// Begin the first attempt of a run, after its client has been answered.
+    /// Begin an attempt of a run: the first, after its client has been answered, or one whose turn
+    /// it is.
     Begin { run: RunId },
     /// Make the connection an HTTP connection again.
     HandBack {

@@ -45,6 +45,16 @@ pub struct Metrics {
     pub runs_cancelled: u64,
     /// Attempts followed by the next target.
     pub fallbacks: u64,
+    /// Attempts followed by another at the same target.
+    pub retries: u64,
+    /// How often a breaker has opened.
+    pub breaker_openings: u64,
+    /// Breakers that are open now, or try a probe.
+    pub open_breakers: u64,
+    /// Answers that wait for their turn at a target now.
+    pub queued: u64,
+    /// Those that found a target's queue full, or waited too long.
+    pub queue_refusals: u64,
     /// Upstream connections opened.
     pub upstream_connects: u64,
     /// Upstream connections used again.

@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::plugin::access::NoAccess;
 use crate::plugin::provider::Output;
 use crate::plugin::service::Service;
+use crate::routing::Ledger;
 use crate::routing::Routing;
 use crate::run::Run;
 use crate::run::dial::Dial;
@@ -42,10 +43,12 @@ use crate::tls::Identity;
 mod accept;
 mod check;
 mod client;
+mod deadline;
 mod deliver;
 mod dial;
 mod members;
 mod query;
+mod route;
 mod runs;
 mod serve;
 mod stop;
@@ -74,6 +77,7 @@ pub struct Reactor<S: Sys> {
     /// Connections to providers that are being made.
     dials: Arena<DialId, Dial>,
     pool: Pool,
+    ledger: Ledger,
     channels: Registry,
     directory: Directory,
     agenda: Vec<Effect>,
@@ -127,6 +131,7 @@ impl<S: Sys> Reactor<S> {
             runs: Arena::new(),
             dials: Arena::new(),
             pool: Pool::default(),
+            ledger: Ledger::default(),
             channels: Registry::new(channels),
             directory: Directory::default(),
             agenda: Vec::new(),
@@ -191,6 +196,8 @@ impl<S: Sys> Reactor<S> {
             users: self.directory.users() as u64,
             subscriptions: self.channels.subscriptions() as u64,
             runs: self.runs.len() as u64,
+            open_breakers: self.ledger.open_breakers() as u64,
+            queued: self.ledger.queued() as u64,
             ..self.metrics.clone()
         }
     }
@@ -269,6 +276,7 @@ impl<S: Sys> Reactor<S> {
             Some(routing) => {
                 self.routing = routing;
                 log::info!("the configuration was read again: new requests use it");
+                self.call_all();
             }
             None => log::warn!("the configuration was not changed"),
         }
@@ -360,7 +368,7 @@ impl<S: Sys> Reactor<S> {
                 response,
                 leftover,
             } => self.hand_back(conn, answering, response, &leftover),
-            Effect::Begin { run } => self.begin_attempt(run),
+            Effect::Begin { run } => self.begin(run),
         }
     }
 

@@ -1,13 +1,37 @@
-//! Which providers there are, and which targets a model's name stands for.
+//! Which providers there are, which targets a model's name stands for, and whom of them to ask.
 //!
-//! A routing is immutable. A reload makes a new one; a run keeps what it began with.
+//! ```text
+//!   Routing ── a model's name ──► Plan: a/m, [b/m c/m], d/m
+//!                                   │ tried so far, how each target stands, a random number
+//!   Ledger ── a target stands ──────┤
+//!     breaker: closed, open, probing▼
+//!     queue:   free, busy, full   Choice: ask it, wait for it, nobody
+//! ```
+//!
+//! A routing is immutable. A reload makes a new one; a run keeps what it began with. What is known
+//! of targets at run time is the ledger's, goes by their names, and outlives a reload.
+//!
+//! Nothing in here has a clock, a socket or randomness: times and random numbers are arguments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::plugin::provider::Provider;
-use crate::tls::Trust;
+mod backoff;
+mod breaker;
+mod draw;
+mod ledger;
+mod plan;
+mod queue;
+mod resilience;
+mod target;
+
+pub(crate) use backoff::backoff;
+pub(crate) use breaker::{Change, Verdict};
+pub(crate) use ledger::{Ledger, Slot, Standing};
+pub(crate) use plan::{Choice, Tried};
+pub use plan::{MOST_TARGETS, Plan, Planned};
+pub use resilience::Resilience;
+pub use target::{Instance, ProviderTimers, Proxy, Target};
 
 /// All configured providers and models.
 #[derive(Default)]
@@ -15,72 +39,7 @@ pub struct Routing {
     /// Providers by the name of their instance.
     pub providers: BTreeMap<Box<str>, Arc<Instance>>,
     /// Models by the name that clients use.
-    pub models: BTreeMap<Box<str>, Vec<Target>>,
-}
-
-/// A configured provider with what the engine does for it.
-pub struct Instance {
-    /// The name of the instance.
-    pub name: Box<str>,
-    /// The plugin's factory.
-    pub provider: Box<dyn Provider>,
-    /// The four timers.
-    pub timers: ProviderTimers,
-    /// Whom TLS trusts for this provider.
-    pub trust: Trust,
-    /// The proxy that its connections go through.
-    pub proxy: Option<Proxy>,
-}
-
-/// One model at one provider.
-#[derive(Clone)]
-pub struct Target {
-    /// The provider.
-    pub instance: Arc<Instance>,
-    /// The model's name there.
-    pub model: Box<str>,
-}
-
-/// The targets of one request, in order; never empty.
-#[derive(Clone)]
-pub struct Plan {
-    /// The targets.
-    pub targets: Vec<Target>,
-}
-
-/// The deadlines of one attempt, each from its own beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProviderTimers {
-    /// Name, connect and TLS. Default 10 s.
-    pub connect: Duration,
-    /// From the request to the first event. Default 120 s.
-    pub first_event: Duration,
-    /// Between signs of life after that. Default 60 s.
-    pub between_events: Duration,
-    /// The whole attempt. Default 600 s.
-    pub total: Duration,
-}
-
-impl Default for ProviderTimers {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_event: Duration::from_secs(120),
-            between_events: Duration::from_secs(60),
-            total: Duration::from_secs(600),
-        }
-    }
-}
-
-/// A forward proxy: HTTPS goes through it by `CONNECT` (RFC 9110 §9.3.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// Its host.
-    pub host: Box<str>,
-    /// Its port.
-    pub port: u16,
-    /// The value of `Proxy-Authorization`, if the proxy wants one.
-    pub authorization: Option<crate::plugin::provider::Secret>,
+    pub models: BTreeMap<Box<str>, Plan>,
 }
 
 /// Why a model's name leads nowhere.
@@ -111,14 +70,8 @@ impl Routing {
     /// [`UnknownModel`], which lists the names that there are.
     pub fn plan(&self, name: Option<&str>) -> Result<Plan, UnknownModel> {
         let wanted = name.unwrap_or("default");
-        if let Some(targets) = self
-            .models
-            .get(wanted)
-            .filter(|targets| !targets.is_empty())
-        {
-            return Ok(Plan {
-                targets: targets.clone(),
-            });
+        if let Some(plan) = self.models.get(wanted).filter(|plan| !plan.is_empty()) {
+            return Ok(plan.clone());
         }
         if let Some((instance, model)) = wanted.split_once('/')
             && let Some(instance) = self.providers.get(instance)
@@ -128,9 +81,7 @@ impl Routing {
                 instance: Arc::clone(instance),
                 model: model.into(),
             };
-            return Ok(Plan {
-                targets: vec![target],
-            });
+            return Ok(Plan::in_order([target]));
         }
         Err(match name {
             Some(name) => UnknownModel::Name {
@@ -141,6 +92,13 @@ impl Routing {
                 known: self.known(),
             },
         })
+    }
+
+    /// The rules for a target as they are now. A run of before a reload keeps its targets, not
+    /// their rules, unless the provider is gone.
+    pub(crate) fn rules<'a>(&'a self, target: &'a Target) -> &'a Resilience {
+        let now = self.providers.get(&target.instance.name);
+        &now.unwrap_or(&target.instance).resilience
     }
 
     fn known(&self) -> String {

@@ -1,19 +1,23 @@
 //! One run: the answer to one question, its targets in order, the attempt that goes on, its deadlines.
 //!
 //! ```text
-//!   Dialing ─► Answering ─► ended
-//!      │           │
-//!      └─ failed ──┘
-//!            │ no content yet: next target
-//!            └ else: the terminal event
+//!   Queue ─► Dialing ─► Answering ─► ended
+//!     ▲         │           │
+//!     │         └─ failed ──┘
+//!     │               │ no content yet: the next target; where none is left, perhaps the same again
+//!     └─── Backoff ◄──┤
+//!                     └ else: the terminal event
 //! ```
+//!
+//! A run waits, in a queue or to try again, or has an attempt; never both. While it waits there is
+//! nothing of it but itself.
 
 use std::sync::Arc;
 
 use crate::event::{Attempt, ErrorCode};
 use crate::ids::{ChannelId, ConnId, DialId};
 use crate::plugin::provider::{ChatRequest, Generation, ProviderError, Upstream};
-use crate::routing::{Plan, ProviderTimers, Target};
+use crate::routing::{Plan, ProviderTimers, Resilience, Slot, Target, Tried};
 use crate::time::Moment;
 use dial::seconds;
 
@@ -28,10 +32,18 @@ pub(crate) struct Run {
     pub(crate) key: Arc<str>,
     pub(crate) request: Box<ChatRequest>,
     pub(crate) plan: Plan,
-    /// Which target of the plan is being tried.
+    /// Which target of the plan is being tried, or waited for.
     pub(crate) target: usize,
-    /// The targets that have failed.
+    /// The targets that need not be tried any more.
+    pub(crate) tried: Tried,
+    /// How often the present one has been tried again.
+    pub(crate) retries: u32,
+    /// The attempts that have failed.
     pub(crate) attempts: Vec<Attempt>,
+    /// Its place at the present target: it has one from when it is its turn to the attempt's end.
+    pub(crate) slot: Option<Slot>,
+    /// What it waits for.
+    pub(crate) wait: Option<Wait>,
     /// The attempt that goes on.
     pub(crate) attempt: Option<Current>,
     /// Has content been published? Then failure is final.
@@ -40,6 +52,15 @@ pub(crate) struct Run {
     pub(crate) is_unattended: bool,
     /// The earliest timer set for it.
     pub(crate) armed: Moment,
+}
+
+/// What a run without an attempt waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Its turn at the target.
+    Queue { since: Moment, until: Moment },
+    /// To try the target again.
+    Backoff { until: Moment },
 }
 
 /// The attempt that goes on.
@@ -75,6 +96,10 @@ pub(crate) enum Timer {
     FirstEvent,
     BetweenEvents,
     Total,
+    /// It was not its turn in time.
+    Queue,
+    /// The target may be tried again.
+    Backoff,
 }
 
 impl Run {
@@ -92,7 +117,11 @@ impl Run {
             request: Box::new(request),
             plan,
             target: 0,
+            tried: Tried::default(),
+            retries: 0,
             attempts: Vec::new(),
+            slot: None,
+            wait: None,
             attempt: None,
             content: false,
             is_unattended,
@@ -101,12 +130,32 @@ impl Run {
     }
 
     pub(crate) fn current_target(&self) -> Option<&Target> {
-        self.plan.targets.get(self.target)
+        self.plan.target(self.target)
+    }
+
+    /// Turns to a target of its plan, or stays at it.
+    pub(crate) fn turn_to(&mut self, target: usize) {
+        if self.target != target {
+            self.target = target;
+            self.retries = 0;
+        }
+    }
+
+    /// Remembers that an attempt at the present target has failed.
+    pub(crate) fn note_failure(&mut self, code: ErrorCode) {
+        let Some(target) = self.plan.target(self.target) else {
+            return;
+        };
+        self.attempts.push(Attempt {
+            provider: target.instance.name.clone(),
+            model: target.model.clone(),
+            code,
+        });
     }
 
     /// The attempt that goes on, and at what.
     pub(crate) fn trying(&mut self) -> Option<(&Target, &mut Current)> {
-        Some((self.plan.targets.get(self.target)?, self.attempt.as_mut()?))
+        Some((self.plan.target(self.target)?, self.attempt.as_mut()?))
     }
 
     /// Has the present target been asked?
@@ -117,6 +166,11 @@ impl Run {
 
     /// The earliest deadline and what it is for.
     pub(crate) fn deadline(&self) -> Option<(Moment, Option<Timer>)> {
+        match self.wait {
+            Some(Wait::Queue { until, .. }) => return Some((until, Some(Timer::Queue))),
+            Some(Wait::Backoff { until }) => return Some((until, Some(Timer::Backoff))),
+            None => {}
+        }
         let timers = &self.current_target()?.instance.timers;
         let attempt = self.attempt.as_ref()?;
         let mut earliest = (attempt.began + timers.total, Some(Timer::Total));
@@ -145,23 +199,42 @@ impl Run {
 }
 
 impl Timer {
-    /// The error that ends an attempt when this timer runs out.
-    pub(crate) fn error(self, timers: &ProviderTimers, host: &str) -> ProviderError {
-        let (what, name, limit) = match self {
+    /// The error that ends an attempt when this timer runs out; `host` is whom it was for.
+    pub(crate) fn error(self, target: &Target, rules: &Resilience, host: &str) -> ProviderError {
+        let ProviderTimers {
+            first_event,
+            between_events,
+            total,
+            ..
+        } = target.instance.timers;
+        let (code, what, name, limit) = match self {
             Self::FirstEvent => (
+                ErrorCode::ProviderTimeout,
                 "no first event from",
                 "first_event_timeout",
-                timers.first_event,
+                first_event,
             ),
             Self::BetweenEvents => (
+                ErrorCode::ProviderTimeout,
                 "no further event from",
                 "between_events_timeout",
-                timers.between_events,
+                between_events,
             ),
-            Self::Total => ("no complete answer from", "total_timeout", timers.total),
+            Self::Total => (
+                ErrorCode::ProviderTimeout,
+                "no complete answer from",
+                "total_timeout",
+                total,
+            ),
+            Self::Queue | Self::Backoff => (
+                ErrorCode::ProviderOverloaded,
+                "no turn at",
+                "queue_timeout",
+                rules.queue_timeout,
+            ),
         };
         ProviderError::new(
-            ErrorCode::ProviderTimeout,
+            code,
             format!("{what} {host} within {name} ({})", seconds(limit)),
         )
     }

@@ -146,6 +146,31 @@ const METRICS: &[Metric] = &[
         |m| m.fallbacks,
     ),
     counter(
+        "retries_total",
+        "Attempts followed by another at the same target.",
+        |m| m.retries,
+    ),
+    counter(
+        "breaker_openings_total",
+        "How often a target's breaker has opened.",
+        |m| m.breaker_openings,
+    ),
+    gauge(
+        "open_breakers",
+        "Breakers of targets that are open now, or try a probe.",
+        |m| m.open_breakers,
+    ),
+    gauge(
+        "queued",
+        "Answers that wait for their turn at a target now.",
+        |m| m.queued,
+    ),
+    counter(
+        "queue_refusals_total",
+        "Answers that found a target's queue full, or waited too long.",
+        |m| m.queue_refusals,
+    ),
+    counter(
         "upstream_connects_total",
         "Connections to providers opened.",
         |m| m.upstream_connects,

@@ -69,9 +69,9 @@ pub(super) fn answer(
 fn models(routing: &Routing) -> Vec<Value> {
     let named = routing.models.keys().map(|name| entry(name, "lmserver"));
     let mut all: Vec<Value> = named.collect();
-    for target in routing.models.values().flatten() {
-        let name = format!("{}/{}", target.instance.name, target.model);
-        let target = entry(&name, &target.instance.name);
+    for planned in routing.models.values().flat_map(|plan| plan.targets()) {
+        let target = &planned.target;
+        let target = entry(&target.to_string(), &target.instance.name);
         if !all.contains(&target) {
             all.push(target);
         }

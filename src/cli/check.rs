@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use lmserver_runtime::routing::Plan;
+
 use super::{USAGE, print, report};
 use crate::config::{Config, Environment, Flags, Inputs, Report, show_listen};
 use crate::plugins::Plugins;
@@ -74,17 +76,25 @@ fn summary(config: &Config) -> String {
             provider.name, provider.kind
         );
     }
-    for (name, targets) in &config.routing.models {
-        let targets = targets
-            .iter()
-            .map(|t| format!("{}/{}", t.instance.name, t.model));
-        let _ = writeln!(
-            text,
-            "model     {name}: {}",
-            targets.collect::<Vec<_>>().join(", then ")
-        );
+    for (name, plan) in &config.routing.models {
+        let _ = writeln!(text, "model     {name}: {}", targets(plan));
     }
     text
+}
+
+/// The targets in the order in which they are asked; those that share the work with their weights.
+fn targets(plan: &Plan) -> String {
+    let groups = plan.targets().chunk_by(|a, b| a.group == b.group);
+    let groups = groups.map(|group| match group {
+        [only] => only.target.to_string(),
+        members => {
+            let members = members
+                .iter()
+                .map(|it| format!("{} ({})", it.target, it.weight));
+            members.collect::<Vec<_>>().join(" or ")
+        }
+    });
+    groups.collect::<Vec<_>>().join(", then ")
 }
 
 /// The kinds of keys that tokens may be signed with.

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lmserver_runtime::routing::{Instance, Routing, Target};
+use lmserver_runtime::routing::{Instance, Plan, Routing};
 
 use super::keys::Keys;
-use super::nearest;
 use super::provider::{Configured, Providers};
 use super::report::{Finding, Place, Report};
 use super::section::Section;
+
+mod targets;
+
+use targets::{Targets, target};
 
 /// Reads the model names and joins them with the providers.
 pub(super) fn read(
@@ -30,16 +33,22 @@ pub(super) fn read(
     let instances = by_name;
     let has_default = sections.iter().any(|(name, _)| name == DEFAULT);
     let mut models = BTreeMap::new();
+    let mut targets = Targets {
+        instances: &instances,
+        declared: &declared,
+        keys,
+        report,
+    };
     for (name, section) in sections {
-        let targets = targets(&name, section, &instances, &declared, keys, report);
-        models.insert(name.into_boxed_str(), targets);
+        let plan = targets.read(&name, section);
+        models.insert(name.into_boxed_str(), plan);
     }
     if !has_default {
         let own = configured.first().filter(|_| declared.len() == 1);
         let own = own.and_then(|only| Some((only, only.model.as_deref()?)));
         match own.and_then(|(only, model)| target(&instances, &only.name, model)) {
             Some(target) => {
-                models.insert(DEFAULT.into(), vec![target]);
+                models.insert(DEFAULT.into(), Plan::in_order([target]));
             }
             None if root.is_whole() => report.extend(no_default(&declared, &configured, root)),
             None => {}
@@ -53,62 +62,6 @@ pub(super) fn read(
         configured,
         is_offline,
     )
-}
-
-fn targets(
-    name: &str,
-    mut section: Section<'_>,
-    instances: &BTreeMap<Box<str>, Arc<Instance>>,
-    declared: &BTreeMap<String, Place>,
-    keys: &mut Keys,
-    report: &mut Report,
-) -> Vec<Target> {
-    let written = section.strings("targets");
-    let form = "write targets = [\"provider/model\"]";
-    if written.as_ref().map_or_else(
-        || !section.has("targets") && section.is_whole(),
-        Vec::is_empty,
-    ) {
-        section.mistake_at("targets", format!("model `{name}` has no targets"), form);
-    }
-    let mut targets = Vec::new();
-    for (place, text) in written.unwrap_or_default() {
-        let Some((provider, model)) = split(&text) else {
-            section.mistake(place, format!("{text:?} is not provider/model"), form);
-            continue;
-        };
-        if !declared.contains_key(provider) {
-            if section.is_whole() {
-                let near = nearest(provider, declared.keys().map(String::as_str));
-                let fix = match near {
-                    Some(near) => format!("did you mean \"{near}/{model}\"?"),
-                    None => format!("add [provider.{provider}], or use another provider"),
-                };
-                section.mistake(place, format!("there is no provider `{provider}`"), fix);
-            }
-            continue;
-        }
-        targets.extend(target(instances, provider, model));
-    }
-    section.finish(keys, report);
-    targets
-}
-
-fn split(text: &str) -> Option<(&str, &str)> {
-    let (provider, model) = text.trim().split_once('/')?;
-    (!provider.is_empty() && !model.is_empty()).then_some((provider, model))
-}
-
-fn target(
-    instances: &BTreeMap<Box<str>, Arc<Instance>>,
-    provider: &str,
-    model: &str,
-) -> Option<Target> {
-    let instance = Arc::clone(instances.get(provider)?);
-    Some(Target {
-        instance,
-        model: model.into(),
-    })
 }
 
 /// The mistake of having no default, unless it only follows from another one.

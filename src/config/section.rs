@@ -27,8 +27,11 @@ use super::source::Source;
 use super::value;
 
 mod files;
+mod items;
 mod plugin;
 mod unsupported;
+
+pub(crate) use items::{Item, Kind};
 
 /// One table of the file, or the empty table of a section that the file does not have.
 pub(crate) struct Section<'a> {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use lmserver_runtime::plugin::provider::{BaseUrl, ChatRequest, InvalidUrl};
 use lmserver_runtime::plugin::service::{NO_KEY, Query, Submission, WishCx};
-use lmserver_runtime::routing::{Instance, Plan, ProviderTimers, Proxy, Target};
+use lmserver_runtime::routing::{Instance, Plan, ProviderTimers, Proxy, Resilience, Target};
 use lmserver_runtime::time::Moment;
 use lmserver_runtime::tls::Trust;
 
@@ -84,6 +84,8 @@ impl KeyServer {
             timers: TIMERS,
             trust: self.trust.clone(),
             proxy: self.proxy.clone(),
+            // The schedule says when to try again.
+            resilience: Resilience::NONE,
         }
     }
 }
@@ -224,12 +226,10 @@ impl Fetched {
             request: ChatRequest::default(),
             key: NO_KEY.into(),
             request_bytes: 0,
-            plan: Plan {
-                targets: vec![Target {
-                    instance: Arc::new(self.server.instance(&found)),
-                    model: model.clone(),
-                }],
-            },
+            plan: Plan::in_order([Target {
+                instance: Arc::new(self.server.instance(&found)),
+                model: model.clone(),
+            }]),
             idempotency: None,
             is_unattended: true,
             abandon_after: None,

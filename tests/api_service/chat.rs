@@ -38,7 +38,7 @@ fn a_question_makes_a_channel_with_a_random_name() {
     };
     assert_eq!(&*submission.channel, channel);
     assert_eq!(&*submission.model, "default");
-    assert_eq!(&*submission.plan.targets[0].model, "small");
+    assert_eq!(&*submission.plan.targets()[0].target.model, "small");
     assert_eq!(submission.idempotency, None);
 }
 
@@ -46,7 +46,7 @@ fn a_question_makes_a_channel_with_a_random_name() {
 fn a_model_is_found_or_the_known_ones_are_named() {
     let mut server = Setup::default().start();
     let submission = server.submission(r#"{"message":"hi","model":"local/large:7b"}"#);
-    assert_eq!(&*submission.plan.targets[0].model, "large:7b");
+    assert_eq!(&*submission.plan.targets()[0].target.model, "large:7b");
     assert_eq!(&*submission.model, "local/large:7b");
     for model in ["gpt-9", "other/x", "local/", "local", "", "/"] {
         let body = json!({ "message": "hi", "model": model }).to_string();

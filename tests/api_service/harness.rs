@@ -25,7 +25,7 @@ use lmserver_runtime::plugin::stage::Stage;
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Opening, Session, SessionCx, Transport,
 };
-use lmserver_runtime::routing::{Instance, ProviderTimers, Routing, Target};
+use lmserver_runtime::routing::{Instance, Plan, ProviderTimers, Resilience, Routing, Target};
 use lmserver_runtime::time::Moment;
 use lmserver_runtime::tls::Trust;
 use serde_json::Value;
@@ -489,13 +489,16 @@ fn routing() -> Routing {
         timers: ProviderTimers::default(),
         trust: Trust::public(),
         proxy: None,
+        resilience: Resilience::NONE,
     });
     let mut routing = Routing::default();
     let target = Target {
         instance: Arc::clone(&instance),
         model: "small".into(),
     };
-    routing.models.insert("default".into(), vec![target]);
+    routing
+        .models
+        .insert("default".into(), Plan::in_order([target]));
     routing.providers.insert("local".into(), instance);
     routing
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lmserver::Plugins;
 use lmserver::config::{Client, Config, Environment, Flags, Inputs};
 use lmserver::runtime::limits::{ChannelLimits, Limits};
-use lmserver::runtime::routing::ProviderTimers;
+use lmserver::runtime::routing::{ProviderTimers, Resilience};
 
 use crate::program::Program;
 
@@ -80,8 +80,14 @@ fn the_example_lists_every_key_that_the_program_knows() {
     for (section, key) in known {
         let is_shared = section.starts_with("provider.") && section != "provider.openai";
         let is_repeated = section == "client.subscription_token";
+        let is_inline = section.ends_with(".targets");
         let own = section == "provider.echo" && key == "delay";
-        if section.is_empty() || section == "server.tls" || (is_shared && !own) || is_repeated {
+        if section.is_empty()
+            || section == "server.tls"
+            || is_inline
+            || (is_shared && !own)
+            || is_repeated
+        {
             continue;
         }
         let found = listed.contains(&(section.clone(), key.clone()))
@@ -106,21 +112,32 @@ fn the_values_of_the_example_are_the_defaults() {
         Ok((config, _)) => config,
         Err(report) => panic!("{report}"),
     };
-    let timers: String = in_force()
+    let keys = [
+        "connect_",
+        "first_event_",
+        "between_events_",
+        "total_",
+        "retries",
+        "retry_",
+        "breaker_",
+        "max_concurrent",
+        "max_queued",
+        "queue_",
+    ];
+    let engine: String = in_force()
         .lines()
-        .filter(|line| line.contains("_timeout = "))
-        .fold(String::new(), |text, line| {
-            let of_limits = line.starts_with("head_")
-                || line.starts_with("idle_")
-                || line.starts_with("write_")
-                || line.starts_with("pong_");
-            if of_limits { text } else { text + line + "\n" }
-        });
-    let written = read(&format!("[provider.openai]\n{timers}"));
-    assert_eq!(
-        written.routing.providers["openai"].timers,
-        ProviderTimers::default()
-    );
+        .filter(|line| keys.iter().any(|key| line.starts_with(key)))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let written = read(&format!("[provider.openai]\n{engine}"));
+    let instance = &written.routing.providers["openai"];
+    assert_eq!(instance.timers, ProviderTimers::default());
+    // The one that has no default is shown with a value.
+    let resilience = Resilience {
+        max_concurrent: Some(100),
+        ..Resilience::default()
+    };
+    assert_eq!(instance.resilience, resilience);
     let (example, bare) = (
         read(EXAMPLE),
         read("[provider.echo]\n[model.default]\ntargets = [\"echo/x\"]"),

@@ -35,7 +35,7 @@ const LIMITED: &str = r#"{"error":{"message":"slow down","code":"rate_limit_exce
 
 #[test]
 fn the_second_target_answers_where_the_first_fails() {
-    let pair = Pair::new("first_event_timeout = \"500ms\"");
+    let pair = Pair::new("first_event_timeout = \"500ms\"\nbreaker_failures = 0");
     type Script = fn(&Provider);
     let scripts: [(&str, Script); 6] = [
         ("provider_rate_limited", |it| {

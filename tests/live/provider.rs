@@ -54,9 +54,16 @@ impl Provider {
     }
 }
 
-/// A provider's section with a default model, `m`.
+/// A provider's section with a default model, `m`. Unless it says otherwise, it is tried once.
 pub(crate) fn section(name: &str, url: &str, more: &str) -> String {
-    format!("[provider.{name}]\nkind = \"openai\"\nbase_url = \"{url}\"\nmodel = \"m\"\n{more}\n")
+    let once = if more.contains("retries") {
+        ""
+    } else {
+        "retries = 0\n"
+    };
+    format!(
+        "[provider.{name}]\nkind = \"openai\"\nbase_url = \"{url}\"\nmodel = \"m\"\n{once}{more}\n"
+    )
 }
 
 impl Wire {

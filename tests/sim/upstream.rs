@@ -13,10 +13,14 @@ use crate::script::Act;
 /// A provider's server.
 #[derive(Default)]
 pub(crate) struct Upstream {
-    scripts: BTreeMap<String, Vec<Act>>,
+    scripts: BTreeMap<String, VecDeque<Vec<Act>>>,
     lines: Vec<Line>,
     /// The models that were asked for, in order.
     pub(crate) asked: Vec<String>,
+    /// When they were.
+    pub(crate) asked_at: Vec<Moment>,
+    /// The most requests for a model that were answered at a time.
+    pub(crate) most: BTreeMap<String, usize>,
     /// Connections that were opened to it.
     pub(crate) opened: usize,
     /// Connections that this server's client ended before the script was played.
@@ -30,6 +34,8 @@ struct Line {
     http: Connection,
     /// What came while the script was played.
     waiting: Vec<u8>,
+    /// The model that was asked for last.
+    model: String,
     acts: VecDeque<Act>,
     ready_at: Moment,
     playing: bool,
@@ -42,8 +48,11 @@ impl Upstream {
         Self::default()
     }
 
+    /// Plays these acts whenever a model is asked for; after those of an earlier call, which are
+    /// played once then.
     pub(crate) fn plays(mut self, model: &str, acts: Vec<Act>) -> Self {
-        self.scripts.insert(model.to_owned(), acts);
+        let scripts = self.scripts.entry(model.to_owned()).or_default();
+        scripts.push_back(acts);
         self
     }
 }
@@ -58,6 +67,7 @@ impl Peer for Upstream {
                 id,
                 http: Connection::new(),
                 waiting: Vec::new(),
+                model: String::new(),
                 acts: VecDeque::new(),
                 ready_at: now,
                 playing: false,
@@ -93,13 +103,28 @@ impl Peer for Upstream {
                 };
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 let model = body["model"].as_str().unwrap().to_owned();
-                line.acts = self.scripts[&model].clone().into();
+                let scripts = self.scripts.get_mut(&model).unwrap();
+                let acts = match scripts.len() {
+                    1 => scripts.front().cloned(),
+                    _ => scripts.pop_front(),
+                };
+                line.acts = acts.unwrap().into();
                 line.playing = true;
+                line.model.clone_from(&model);
                 self.asked.push(model);
+                self.asked_at.push(now);
             }
             line.play(now, net);
         }
         self.lines.retain(|line| !line.over);
+        let mut now: BTreeMap<String, usize> = BTreeMap::new();
+        for line in self.lines.iter().filter(|line| line.playing) {
+            *now.entry(line.model.clone()).or_default() += 1;
+        }
+        for (model, count) in now {
+            let most = self.most.entry(model).or_default();
+            *most = count.max(*most);
+        }
     }
 
     fn describe(&self) -> String {

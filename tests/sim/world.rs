@@ -14,7 +14,7 @@ use lmserver::runtime::plugin::provider::{
 use lmserver::runtime::plugin::service::Service;
 use lmserver::runtime::plugin::transport::Transport;
 use lmserver::runtime::reactor::Reactor;
-use lmserver::runtime::routing::{Instance, ProviderTimers, Routing, Target};
+use lmserver::runtime::routing::{Instance, Plan, ProviderTimers, Resilience, Routing, Target};
 use lmserver::runtime::sys::ListenAddr;
 use lmserver::runtime::sys::sim::{Faults, Host, Name, Peer, PeerId, SimSys, Weather};
 use lmserver::runtime::time::Moment;
@@ -35,10 +35,15 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) channels: ChannelLimits,
     pub(crate) timers: ProviderTimers,
+    /// How failures of the providers that are added from now on are dealt with. By default each
+    /// target is tried once.
+    pub(crate) resilience: Resilience,
     /// Do providers speak TLS?
     pub(crate) tls: bool,
+    /// What the configuration says when it is read again.
+    pub(crate) reloads: Option<Arc<Routing>>,
     instances: BTreeMap<Box<str>, Arc<Instance>>,
-    models: BTreeMap<Box<str>, Vec<Target>>,
+    models: BTreeMap<Box<str>, Plan>,
 }
 
 impl Setup {
@@ -49,7 +54,12 @@ impl Setup {
             limits: Limits::default(),
             channels: ChannelLimits::default(),
             timers: ProviderTimers::default(),
+            resilience: Resilience {
+                retries: 0,
+                ..Resilience::default()
+            },
             tls: false,
+            reloads: None,
             instances: BTreeMap::new(),
             models: BTreeMap::new(),
         }
@@ -87,43 +97,60 @@ impl Setup {
             timers: self.timers,
             trust: TRUST.clone(),
             proxy: None,
+            resilience: self.resilience.clone(),
         };
         self.instances.insert(name.into(), Arc::new(instance));
     }
 
     /// A model's name stands for these targets, `provider/model` each.
     pub(crate) fn model(&mut self, name: &str, targets: &[String]) {
-        let targets = targets
-            .iter()
-            .map(|target| {
-                let (instance, model) = target.split_once('/').unwrap();
-                Target {
-                    instance: Arc::clone(&self.instances[instance]),
-                    model: model.into(),
-                }
-            })
-            .collect();
-        self.models.insert(name.into(), targets);
+        let plan = Plan::in_order(targets.iter().map(|target| self.target(target)));
+        self.models.insert(name.into(), plan);
+    }
+
+    /// A model's name stands for these groups of targets, each with its weight.
+    pub(crate) fn balanced(&mut self, name: &str, groups: &[&[(&str, u32)]]) {
+        let groups = groups.iter().map(|group| {
+            let members = group.iter();
+            let members = members.map(|(target, weight)| (self.target(target), *weight));
+            members.collect()
+        });
+        let plan = Plan::of_groups(groups);
+        self.models.insert(name.into(), plan);
+    }
+
+    fn target(&self, target: &str) -> Target {
+        let (instance, model) = target.split_once('/').unwrap();
+        Target {
+            instance: Arc::clone(&self.instances[instance]),
+            model: model.into(),
+        }
     }
 
     /// The server, listening.
     pub(crate) fn build(self) -> World {
-        let service = application(&self.channels);
+        let service = application(&self.channels, self.reloads.clone());
         self.build_with(Box::new(service))
+    }
+
+    /// The providers and models.
+    pub(crate) fn routing(self) -> Arc<Routing> {
+        Arc::new(Routing {
+            providers: self.instances,
+            models: self.models,
+        })
     }
 
     /// The engine with another application, listening.
     pub(crate) fn build_with(self, service: Box<dyn Service>) -> World {
         let sys = SimSys::new(self.seed, self.faults);
-        let routing = Arc::new(Routing {
-            providers: self.instances,
-            models: self.models,
-        });
-        let mut reactor = Reactor::new(sys, service, routing, self.limits, self.channels);
+        let (limits, channels) = (self.limits.clone(), self.channels.clone());
+        let seed = self.seed;
+        let mut reactor = Reactor::new(sys, service, self.routing(), limits, channels);
         reactor.listen(&ListenAddr::Tcp(SERVER), None).unwrap();
         World {
             reactor,
-            blame: Blame(self.seed),
+            blame: Blame(seed),
             turns: 0,
             checks: true,
         }
@@ -131,7 +158,7 @@ impl Setup {
 }
 
 /// The application as it is by default, with open channels.
-fn application(channels: &ChannelLimits) -> Api {
+fn application(channels: &ChannelLimits, reloads: Option<Arc<Routing>>) -> Api {
     let transports: [(&str, Box<dyn Transport>); 2] = [
         ("sse", Box::new(lmserver_sse::Sse)),
         ("websocket", Box::new(lmserver_websocket::WebSocket)),
@@ -158,7 +185,7 @@ fn application(channels: &ChannelLimits) -> Api {
         node: centrifuge.node().into(),
         llm_patience: Duration::ZERO,
         fetcher: lmserver::token::Fetcher::default(),
-        reload: Box::new(|| None),
+        reload: Box::new(move || reloads.clone()),
     })
 }
 

@@ -1,6 +1,7 @@
 //! How answers end: well, cut short, or by one of a closed list of errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::{write_json_string, write_target};
 
@@ -70,7 +71,7 @@ impl Usage {
     }
 }
 
-/// A target that failed before the one that gave the terminal event.
+/// An attempt that failed before the one that gave the terminal event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The name of the provider in the configuration.
@@ -92,7 +93,7 @@ pub struct End {
     pub model: Option<Box<str>>,
     /// The provider that answered.
     pub provider: Option<Box<str>>,
-    /// The targets that failed before.
+    /// The attempts that failed before.
     pub attempts: Vec<Attempt>,
 }
 
@@ -127,8 +128,11 @@ pub struct Failure {
     pub model: Option<Box<str>>,
     /// The provider that failed last.
     pub provider: Option<Box<str>>,
-    /// The targets that failed before it.
+    /// The attempts that failed before it.
     pub attempts: Vec<Attempt>,
+    /// How long to wait before the request is made again, where somebody says so. It is not
+    /// written: whoever answers over HTTP puts it into `Retry-After`.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -142,6 +146,7 @@ impl Failure {
             model: None,
             provider: None,
             attempts: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -282,6 +287,30 @@ impl ErrorCode {
     #[must_use]
     pub fn allows_fallback(self) -> bool {
         !matches!(self, Self::ProviderBadRequest | Self::ProviderContentFilter)
+    }
+
+    /// Does it say something against the target, rather than about what was asked of it?
+    #[must_use]
+    pub fn blames_target(self) -> bool {
+        match self {
+            Self::ProviderAuth
+            | Self::ProviderBilling
+            | Self::ProviderNotFound
+            | Self::ProviderRateLimited
+            | Self::ProviderOverloaded
+            | Self::ProviderTimeout
+            | Self::ProviderUnreachable
+            | Self::ProviderError
+            | Self::ProviderTruncated => true,
+            Self::ProviderContextLength
+            | Self::ProviderBadRequest
+            | Self::ProviderContentFilter
+            | Self::TooLarge
+            | Self::Shutdown
+            | Self::Interrupted
+            | Self::Gone
+            | Self::Internal => false,
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 //!   bytes of the upstream connection ──► Generation::receive ──► Output, Output, …
 //! ```
 //!
-//! The engine connects, speaks TLS, keeps the four timers and falls back to the next target. It
-//! tries no target twice, but for a kept connection that was closed meanwhile. The machine turns
-//! bytes into [`Output`]. It must yield what was complete in the bytes it was given before
+//! The engine connects, speaks TLS, keeps the four timers, falls back to the next target and, where
+//! none is left, tries the same once more if the error says that it may. The machine turns bytes
+//! into [`Output`]. It must yield what was complete in the bytes it was given before
 //! it reports an end or an error: *events before ends*.
 
 use std::collections::BTreeMap;
@@ -157,8 +157,7 @@ pub struct ProviderError {
     pub message: Box<str>,
     /// May the same request succeed at the same target?
     pub retryable: bool,
-    /// How long the provider asks to wait before that. For whoever tries again: the engine itself
-    /// does not.
+    /// How long the provider asks to wait before that.
     pub retry_after: Option<Duration>,
 }
 

@@ -5,7 +5,7 @@ use crate::channel::Pending;
 use crate::conn::{Conn, Flags, Role};
 use crate::ids::ConnId;
 use crate::run::dial::Purpose;
-use crate::run::{Current, Phase};
+use crate::run::{Current, Phase, Wait};
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -79,6 +79,7 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.check_dials()?;
+        self.check_ledger()?;
         self.channels.check()
     }
 
@@ -102,6 +103,33 @@ impl<S: Sys> Reactor<S> {
             Some(_) => Err("an attempt waits for nothing".to_owned()),
             None => Ok(()),
         }
+    }
+
+    /// The ledger counts the runs that have a slot, and those that wait stand in it, once.
+    fn check_ledger(&self) -> Result<(), String> {
+        let (mut slots, mut waits) = (0, 0);
+        for (id, run) in self.runs.iter() {
+            if (run.attempt.is_some() && run.slot.is_none())
+                || (run.wait.is_some() && run.slot.is_some())
+            {
+                return Err(format!("{id:?} both waits and does not"));
+            }
+            slots += usize::from(run.slot.is_some());
+            if let Some(Wait::Queue { .. }) = run.wait {
+                waits += 1;
+                if self.ledger.waiting().filter(|it| *it == id).count() != 1 {
+                    return Err(format!("{id:?} waits in no queue, or in several"));
+                }
+            }
+        }
+        let running = self.ledger.running();
+        if (running, self.ledger.queued()) != (slots, waits) {
+            return Err(format!(
+                "{slots} slots and {waits} waits, but the ledger has {:?}",
+                (running, self.ledger.queued())
+            ));
+        }
+        Ok(())
     }
 
     /// What a socket takes is written: nobody waits for a word that nobody says.

@@ -237,8 +237,10 @@ impl<S: Sys> Reactor<S> {
         if let Some(conn) = dial.conn {
             self.close(conn);
         }
+        let is_late = matches!(failed, Failed::TooLate);
         let error = dial.error(failed);
         match dial.purpose {
+            Purpose::Run(run) if is_late => self.fail_for_good(run, error),
             Purpose::Run(run) => self.fail_attempt(run, error),
         }
     }

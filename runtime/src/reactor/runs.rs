@@ -2,13 +2,13 @@
 
 use super::{Reactor, contained};
 use crate::channel::registry::{Registry, Room};
-use crate::event::{Attempt, End, ErrorCode, Event, Failure, FinishReason, Usage};
+use crate::event::{End, ErrorCode, Event, Failure, FinishReason, Usage};
 use crate::ids::{ChannelId, RunId};
 use crate::plugin::provider::{Output, ProviderError, StartCx};
-use crate::run::{Current, Phase, Run, Timer, estimate};
+use crate::routing::Verdict;
+use crate::run::{Current, Phase, Run, estimate};
 use crate::sys::Sys;
 use crate::time::Moment;
-use crate::timers::Owner;
 
 impl<S: Sys> Reactor<S> {
     /// Begins the attempt at the run's present target.
@@ -16,7 +16,7 @@ impl<S: Sys> Reactor<S> {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        let Some(target) = run.plan.targets.get(run.target) else {
+        let Some(target) = run.plan.target(run.target) else {
             debug_assert!(false, "a plan is never empty, and never passed");
             return;
         };
@@ -25,7 +25,7 @@ impl<S: Sys> Reactor<S> {
             now: self.now,
             unix_time: self.sys.unix_time(),
         };
-        log::debug!("asking {}/{}", instance.name, target.model);
+        log::debug!("asking {target}");
         let started = contained(&mut self.metrics, || {
             instance.provider.start(&run.request, &target.model, cx)
         });
@@ -105,15 +105,18 @@ impl<S: Sys> Reactor<S> {
         attempt.since = self.now;
         if !attempt.first_event {
             attempt.first_event = true;
-            let target = run.plan.targets.get(run.target);
+            let target = run.plan.target(run.target);
             if let Some(target) = target.filter(|_| !run.is_unattended) {
                 let after = self.now.since(attempt.began);
                 let accounts = &mut self.metrics.accounts;
                 accounts.first_event(&target.instance.name, after);
             }
         }
-        run.content = true;
+        let is_first = !std::mem::replace(&mut run.content, true);
         let channel = run.channel;
+        if is_first {
+            self.note_answer(id);
+        }
         match self.append(channel, &event) {
             Some(Room::Enough) => true,
             Some(Room::ChannelFull) => {
@@ -146,7 +149,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let usage = usage.or_else(|| run.is_asked().then(|| spent(run, &self.channels)).flatten());
-        let target = run.plan.targets.get(run.target);
+        let target = run.plan.target(run.target);
         let end = End {
             finish_reason,
             usage,
@@ -175,9 +178,9 @@ impl<S: Sys> Reactor<S> {
         self.account(&run, &event);
         self.append(run.channel, &event);
         if let Some(attempt) = run.attempt.take() {
-            let target = run.plan.targets.get(run.target);
-            self.release_attempt(attempt, target);
+            self.release_attempt(attempt, run.current_target());
         }
+        self.let_go(id, &run, verdict(&event));
     }
 
     /// Counts how a run ended and what it cost. A failure has cost something if an answer had
@@ -202,54 +205,6 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// An attempt has failed: the next target, or the terminal event.
-    pub(super) fn fail_attempt(&mut self, id: RunId, error: ProviderError) {
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        let attempt = run.attempt.take();
-        let target = run.plan.targets.get(run.target).cloned();
-        if let Some(attempt) = attempt {
-            self.release_attempt(attempt, target.as_ref());
-        }
-        let Some(run) = self.runs.get_mut(id) else {
-            return;
-        };
-        let (Some(target), more) = (target, run.target + 1 < run.plan.targets.len()) else {
-            return;
-        };
-        log::warn!(
-            "{}/{} failed: {}: {}",
-            target.instance.name,
-            target.model,
-            error.code,
-            error.message
-        );
-        if !run.is_unattended {
-            let accounts = &mut self.metrics.accounts;
-            accounts.attempt_failed(&target.instance.name, &target.model, error.code);
-        }
-        if more && !run.content && error.code.allows_fallback() {
-            run.attempts.push(Attempt {
-                provider: target.instance.name.clone(),
-                model: target.model.clone(),
-                code: error.code,
-            });
-            run.target += 1;
-            self.metrics.fallbacks += 1;
-            return self.begin_attempt(id);
-        }
-        let failure = Failure {
-            code: error.code,
-            message: error.message,
-            retryable: error.retryable,
-            model: Some(target.model.clone()),
-            provider: Some(target.instance.name.clone()),
-            attempts: std::mem::take(&mut run.attempts),
-        };
-        self.finish_run(id, Event::Error(Box::new(failure)));
-    }
-
     /// Ends the run of a channel in whatever phase it is. False: there is none.
     pub(super) fn cancel(&mut self, channel: ChannelId) -> bool {
         let Some(id) = self.channels.get(channel).and_then(|channel| channel.run) else {
@@ -268,67 +223,16 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn name_target(&mut self, id: RunId, failure: &mut Failure) {
+    /// Says in a failure whom it is about, and who failed before.
+    pub(super) fn name_target(&mut self, id: RunId, failure: &mut Failure) {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
         failure.attempts = std::mem::take(&mut run.attempts);
-        if let Some(target) = run.plan.targets.get(run.target) {
+        if let Some(target) = run.plan.target(run.target) {
             failure.model = Some(target.model.clone());
             failure.provider = Some(target.instance.name.clone());
         }
-    }
-
-    /// Sets the timer of a run's earliest deadline.
-    pub(super) fn arm_run(&mut self, id: RunId) {
-        let Self { runs, timers, .. } = self;
-        let Some(run) = runs.get_mut(id) else { return };
-        if let Some((at, _)) = run.deadline() {
-            timers.arm(Owner::Run(id), &mut run.armed, at);
-        }
-    }
-
-    /// A run's hint has come true: is one of its deadlines due?
-    pub(super) fn expire_run(&mut self, id: RunId, hint: Moment) {
-        let Some(run) = self.runs.get_mut(id).filter(|run| run.armed == hint) else {
-            return;
-        };
-        run.armed = Moment::NEVER;
-        let due = run.deadline().filter(|(at, _)| *at <= self.now);
-        let Some((_, timer)) = due else {
-            return self.arm_run(id);
-        };
-        match timer {
-            None => {
-                let mut outputs = std::mem::take(&mut self.buffers.outputs);
-                let outcome = self.with_generation(
-                    id,
-                    |attempt, now, outputs| attempt.generation.expire(now, outputs),
-                    &mut outputs,
-                );
-                self.take_outputs(id, &mut outputs, outcome);
-                self.buffers.outputs = outputs;
-            }
-            Some(timer) => {
-                let error = self.timer_error(id, timer);
-                self.fail_attempt(id, error);
-            }
-        }
-    }
-
-    fn timer_error(&self, id: RunId, timer: Timer) -> ProviderError {
-        let Some(run) = self.runs.get(id) else {
-            return panicked();
-        };
-        let Some(target) = run.plan.targets.get(run.target) else {
-            return panicked();
-        };
-        let upstream = run
-            .attempt
-            .as_ref()
-            .and_then(|attempt| attempt.upstream.as_ref());
-        let host = upstream.map_or(&*target.instance.name, |upstream| &*upstream.endpoint.host);
-        timer.error(&target.instance.timers, host)
     }
 
     /// Calls a run's machine.
@@ -356,6 +260,16 @@ fn spent(run: &Run, channels: &Registry) -> Option<Usage> {
     Some(estimate::usage(&run.request, channel.snapshot()))
 }
 
-fn panicked() -> ProviderError {
+/// What the terminal event of a run says about its target.
+fn verdict(event: &Event) -> Verdict {
+    match event {
+        Event::End(end) if end.finish_reason != FinishReason::Cancelled => Verdict::Success,
+        // It was cut short here, since it said so much.
+        Event::Error(failure) if failure.code == ErrorCode::TooLarge => Verdict::Success,
+        _ => Verdict::Unknown,
+    }
+}
+
+pub(super) fn panicked() -> ProviderError {
     ProviderError::new(ErrorCode::Internal, "the provider's plugin failed")
 }

@@ -109,7 +109,8 @@ impl<S: Sys> Reactor<S> {
         let runs: Vec<RunId> = self.runs.iter().map(|(id, _)| id).collect();
         for run in runs {
             let message = "the server was stopped before the answer was complete";
-            let failure = Failure::new(ErrorCode::Shutdown, message);
+            let mut failure = Failure::new(ErrorCode::Shutdown, message);
+            self.name_target(run, &mut failure);
             self.finish_run(run, Event::Error(Box::new(failure)));
         }
         self.deliver();

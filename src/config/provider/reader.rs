@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lmserver_runtime::plugin::provider::{
     BaseUrl, Endpoint, OpenProvider, Provider, ProviderSettings, Secret,
 };
-use lmserver_runtime::routing::{Instance, ProviderTimers};
+use lmserver_runtime::routing::{Instance, ProviderTimers, Resilience};
 
 use super::{Configured, ECHO, OPENAI, OPENAI_MODEL};
 use crate::config::keys::Keys;
@@ -51,6 +51,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         let settings = self.settings();
         let model = self.model(&kind);
         let timers = self.timers();
+        let resilience = resilience(&mut self.section);
         let trust = self.section.trust("ca_file", &self.shared.public_trust);
         let Some(open) = self.inputs.plugins.find_provider(&kind) else {
             let (problem, fix) = unknown_kind(&kind, &self.section, self.inputs.plugins);
@@ -82,6 +83,7 @@ impl<'a, 'b> Reader<'a, 'b> {
                 timers,
                 trust,
                 proxy,
+                resilience,
             },
             configured,
         ))
@@ -201,6 +203,39 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
         timers
     }
+}
+
+/// The keys that say how failures and limits are dealt with.
+fn resilience(section: &mut Section<'_>) -> Resilience {
+    let mut resilience = Resilience::default();
+    for (key, most, number) in [
+        ("retries", 10, &mut resilience.retries),
+        ("breaker_failures", 1000, &mut resilience.breaker_failures),
+        ("max_queued", 100_000, &mut resilience.max_queued),
+    ] {
+        let written = section.integer(key, 0, most);
+        *number = written
+            .and_then(|it| u32::try_from(it).ok())
+            .unwrap_or(*number);
+    }
+    for (key, duration) in [
+        ("retry_backoff", &mut resilience.retry_backoff),
+        ("breaker_cooldown", &mut resilience.breaker_cooldown),
+        ("queue_timeout", &mut resilience.queue_timeout),
+    ] {
+        *duration = section.duration(key).unwrap_or(*duration);
+    }
+    let most = section.integer("max_concurrent", 1, 1_000_000);
+    resilience.max_concurrent = most.and_then(|it| u32::try_from(it).ok());
+    if resilience.max_concurrent.is_none() && !section.has("max_concurrent") {
+        for key in ["max_queued", "queue_timeout"] {
+            if section.has(key) {
+                let problem = format!("`{key}` without `max_concurrent`: nobody ever waits");
+                section.warning_at(key, problem, "add max_concurrent = 10, or remove it");
+            }
+        }
+    }
+    resilience
 }
 
 fn unknown_kind(kind: &str, section: &Section<'_>, plugins: &Plugins) -> (String, String) {

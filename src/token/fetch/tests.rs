@@ -51,7 +51,7 @@ impl Bench {
     fn end(&mut self, answer: Option<&str>) {
         let running = self.running.take().unwrap();
         let Some(answer) = answer else { return };
-        let target = &running.plan.targets[0];
+        let target = &running.plan.targets()[0].target;
         let provider = &target.instance.provider;
         let start = provider.start(&running.request, &target.model, StartCx::default());
         let mut generation = start.unwrap().generation;

@@ -34,10 +34,14 @@ pub(crate) fn response(failure: &Failure, body: Vec<u8>) -> Response {
         failure.code,
         ErrorCode::ProviderRateLimited | ErrorCode::ProviderOverloaded | ErrorCode::Shutdown
     );
-    if failure.retryable && waits {
-        response.with_field("Retry-After", RETRY_AFTER)
-    } else {
-        response
+    // RFC 9110 §10.2.3: whole seconds.
+    let said = failure
+        .retry_after
+        .map(|wait| wait.as_millis().div_ceil(1000));
+    match said {
+        Some(seconds) => response.with_field("Retry-After", seconds.to_string()),
+        None if failure.retryable && waits => response.with_field("Retry-After", RETRY_AFTER),
+        None => response,
     }
 }
 
