@@ -1,5 +1,6 @@
 //! What a channel holds: events, their positions, and the closed lists that the README gives.
 
+use lmserver_proto::json::scan::is_plain;
 use serde_json::Value;
 mod position;
 mod publication;
@@ -127,6 +128,12 @@ impl ToolCall {
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Writing a str into a Vec cannot fail.
     let _ = serde_json::to_writer(out, text);
 }

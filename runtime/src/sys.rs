@@ -131,6 +131,10 @@ pub trait Sys {
     /// `WouldBlock`, or why the connection failed.
     fn write(&mut self, sock: SockId, buf: &[u8]) -> io::Result<usize>;
 
+    /// Many small pieces will come here, and nothing goes back: they may be acknowledged together
+    /// (RFC 9293 §3.8.6.3). A hint, which may be given again.
+    fn expect_stream(&mut self, _sock: SockId) {}
+
     /// Closes the sending side.
     fn shutdown(&mut self, sock: SockId);
 

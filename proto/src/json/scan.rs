@@ -229,6 +229,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Does this text stand in a JSON string as it is, without an escape (RFC 8259 §7)?
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    plain_length(text.as_bytes()) == text.len()
+}
+
 /// A string between its quotes.
 struct RawString<'a> {
     bytes: &'a [u8],
@@ -369,6 +375,10 @@ mod tests {
                         .position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
                     assert_eq!(plain_length(&text), want.unwrap_or(text.len()));
                     assert!(!ends || plain_length(&text) == length);
+                    if let Ok(text) = std::str::from_utf8(&text) {
+                        let escaped = serde_json::to_string(text).unwrap();
+                        assert_eq!(is_plain(text), escaped.len() == text.len() + 2);
+                    }
                 }
             }
         }

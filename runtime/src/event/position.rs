@@ -54,6 +54,26 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// Appends its text, as it is displayed: every event that is told carries one.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.0);
+        out.push(b'-');
+        let start = out.len();
+        let mut offset = self.offset;
+        loop {
+            out.push(b'0' + u8::try_from(offset % 10).unwrap_or_default());
+            offset /= 10;
+            if offset == 0 {
+                break;
+            }
+        }
+        if let Some(digits) = out.get_mut(start..) {
+            digits.reverse();
+        }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.offset)
@@ -140,6 +160,17 @@ mod tests {
             After::parse(&position.to_string()),
             After::Position(position)
         );
+    }
+
+    #[test]
+    fn a_position_is_written_as_it_is_displayed() {
+        for offset in [0, 7, 10, 4_294_967_296, u64::MAX] {
+            let epoch = Epoch::from_random([1, 2, 3, 4, 5, 6]);
+            let position = Position { epoch, offset };
+            let mut out = b"x".to_vec();
+            position.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{position}"));
+        }
     }
 
     #[test]

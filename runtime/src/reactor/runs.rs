@@ -105,6 +105,9 @@ impl<S: Sys> Reactor<S> {
         attempt.since = self.now;
         if !attempt.first_event {
             attempt.first_event = true;
+            if let Some(conn) = attempt.conn.and_then(|id| self.conns.get(id)) {
+                self.sys.expect_stream(conn.sock);
+            }
             let target = run.plan.target(run.target);
             if let Some(target) = target.filter(|_| !run.is_unattended) {
                 let after = self.now.since(attempt.began);

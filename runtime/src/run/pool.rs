@@ -10,8 +10,9 @@ use crate::plugin::provider::Endpoint;
 use crate::routing::Instance;
 use crate::tls::Trust;
 
-/// Idle connections kept for one place.
-const MOST_IDLE: usize = 16;
+/// Idle connections kept for one place: as many as answers come at once on a busy day. Each is some
+/// hundred bytes here; setting one up again costs as much as a hundred tokens, and much more with TLS.
+const MOST_IDLE: usize = 256;
 
 /// How long an idle connection is kept; shorter than what common servers allow.
 pub(crate) const IDLE: Duration = Duration::from_secs(50);

@@ -1,7 +1,5 @@
 //! Events as the wire carries them.
 
-use std::io::Write;
-
 use lmserver_proto::sse::encode;
 use lmserver_runtime::plugin::transport::{Encoding, Entry};
 
@@ -40,7 +38,10 @@ impl Encoding for Plain {
 }
 
 fn write_event(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    encode::event_of_one_line(Some(&entry.position()), entry.json, out);
+    out.extend_from_slice(b"id: ");
+    entry.position().write(out);
+    out.push(b'\n');
+    encode::event_of_one_line(None, entry.json, out);
 }
 
 /// Appends what `write` writes as one chunk (RFC 9112 §7.1), without a detour: the size is
@@ -53,8 +54,10 @@ pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     write(out);
     let size = out.len() - content;
     if size < 1 << 24 {
-        if let Some(mut gap) = out.get_mut(start..content) {
-            let _ = write!(gap, "{size:06x}");
+        let mut left = size;
+        for digit in out.iter_mut().skip(start).take(6).rev() {
+            *digit = b"0123456789abcdef"[left & 15];
+            left >>= 4;
         }
     } else {
         // More digits than the gap has: the event is moved, once.

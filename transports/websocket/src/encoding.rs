@@ -1,7 +1,5 @@
 //! One event as one text message: `ws/text`.
 
-use std::io::Write as _;
-
 use lmserver_proto::ws::frame;
 use lmserver_runtime::event::Kind;
 use lmserver_runtime::plugin::transport::{Encoding, Entry};
@@ -25,7 +23,9 @@ impl Encoding for Text {
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         frame::write_text_with(out, |out| {
             // Writing into a Vec cannot fail.
-            let _ = write!(out, r#"{{"id":"{}""#, entry.position());
+            out.extend_from_slice(br#"{"id":""#);
+            entry.position().write(out);
+            out.push(b'"');
             match (entry.kind, entry.json.split_first()) {
                 (Kind::Data, _) | (_, None) => {
                     out.extend_from_slice(br#","data":"#);
