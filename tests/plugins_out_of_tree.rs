@@ -176,12 +176,7 @@ fn a_provider_of_ones_own_answers() {
         ("failed", "", "provider_truncated", "inside the head"),
         ("failed", "Grüße, ", "provider_error", "out of memory"),
         ("failed", "", "provider_not_found", "No route"),
-        (
-            "failed",
-            "",
-            "provider_error",
-            "neither an answer nor an error",
-        ),
+        ("failed", "", "provider_error", "No route"),
     ] {
         let state = server.outcome(&server.ask("hi"));
         let request = heard.recv_timeout(PATIENCE).expect("a request");

@@ -139,6 +139,8 @@ fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
         Some(404) => ErrorCode::ProviderNotFound,
         Some(408 | 504 | 522 | 524) => ErrorCode::ProviderTimeout,
         Some(429) => ErrorCode::ProviderRateLimited,
+        // Groq has no capacity left; Cohere found a text that it blocks.
+        Some(498) if says(&["blocked", "deny"]) => ErrorCode::ProviderContentFilter,
         Some(498 | 503 | 529) => ErrorCode::ProviderOverloaded,
         Some(400..=499 | 501) => {
             let is_key = says(&["incorrect api key", "invalid api key", "api key not valid"]);

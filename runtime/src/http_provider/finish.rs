@@ -36,6 +36,8 @@ impl Finish {
             | "prohibited_content"
             | "spii"
             | "image_safety"
+            | "image_prohibited_content"
+            | "image_recitation"
             | "model_armor"
             | "guardrail_intervened"
             | "error_toxic" => Self::Reason(FinishReason::ContentFilter),
@@ -73,6 +75,10 @@ mod tests {
                 Finish::Reason(FinishReason::ContentFilter),
             ),
             ("SAFETY", Finish::Reason(FinishReason::ContentFilter)),
+            (
+                "IMAGE_RECITATION",
+                Finish::Reason(FinishReason::ContentFilter),
+            ),
             ("error", Finish::Failure(ErrorCode::ProviderError)),
             (
                 "insufficient_system_resource",

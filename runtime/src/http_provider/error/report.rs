@@ -9,6 +9,7 @@
 //! | `{"object":"error","message","type","code","raw_status_code"}` | Mistral, older vLLM |
 //! | `{"detail":"…"}`, `{"detail":[{"loc","msg"}]}` | Mistral, FastAPI servers |
 //! | `{"message":"…"}`, `{"message":{"detail":[…]}}` | gateways, Mistral |
+//! | `{"errors":[{"code","message"}]}` | Cloudflare |
 //! | anything else | proxies: the text itself |
 
 use std::time::Duration;
@@ -93,6 +94,7 @@ impl Report {
                 "Message",
                 "error_description",
                 "title",
+                "errors",
             ]
             .iter()
             .find_map(|key| sentence(error.get(key)?))
@@ -325,6 +327,12 @@ mod tests {
                 None,
             ),
             (r#"{"message":"m"}"#, "m", "", None),
+            (
+                r#"{"success":false,"errors":[{"code":7000,"message":"a"},{"message":"b"}]}"#,
+                "a; b",
+                "",
+                None,
+            ),
             (
                 r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#,
                 "m",
