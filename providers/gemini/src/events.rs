@@ -13,7 +13,7 @@
 //! A finish reason may stand before the text: where Google runs code or searches, each round has
 //! one.
 
-use lmserver_runtime::event::{FinishReason, Usage};
+use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
 use lmserver_runtime::http_provider::json::{self, Text};
 use lmserver_runtime::http_provider::{self as http, Answer, Finish, Fragment, Speaker};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
@@ -29,6 +29,8 @@ pub(crate) struct Events {
     calls: u64,
     /// The last `usageMetadata`, read once at the end: every event has one.
     usage: String,
+    /// Why Google gave up, where it says that beside a finish reason that is a failure.
+    failure: Option<(ErrorCode, Box<str>)>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +56,8 @@ struct Candidate<'a> {
     content: Option<Content<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    finish_message: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +102,7 @@ impl Events {
             answer: Answer::new(seed),
             calls: 0,
             usage: String::new(),
+            failure: None,
         }
     }
 
@@ -116,8 +121,13 @@ impl Events {
             for part in parts.into_iter().flatten() {
                 self.part(part, speaker, out)?;
             }
-            self.answer
-                .finished(candidate.finish_reason.as_deref().unwrap_or_default());
+            let reason = candidate.finish_reason.as_deref().unwrap_or_default();
+            self.answer.finished(reason);
+            if let Finish::Failure(code) = Finish::read(reason)
+                && let Some(message) = candidate.finish_message.as_deref()
+            {
+                self.failure = Some((code, message.into()));
+            }
         }
         let feedback = event.prompt_feedback.as_ref();
         if feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
@@ -217,6 +227,10 @@ impl http::Events for Events {
     }
 
     fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        if let Some((code, message)) = self.failure.take() {
+            let what = format!("gave up before the answer was complete: {message}");
+            return Err(speaker.own_error(code, &what));
+        }
         self.answer.usage = usage(&self.usage);
         self.answer.end(speaker, out)
     }
