@@ -267,6 +267,6 @@ fn refusal(mistake: Mistake) -> Refusal {
 }
 
 /// To a client of these APIs an unknown model is a thing that is not there.
-fn unknown_model(unknown: &UnknownModel) -> Refusal {
-    Refusal::new(Code::NotFound, unknown.to_string()).with_param("model")
+pub(super) fn unknown_model(unknown: &UnknownModel) -> Refusal {
+    Refusal::new(Code::ModelNotFound, unknown.to_string()).with_param("model")
 }

@@ -24,6 +24,9 @@ pub(super) enum Code {
     Unauthorized,
     Forbidden,
     NotFound,
+    /// To clients of OpenAI's API alone.
+    #[cfg(feature = "llm-api")]
+    ModelNotFound,
     Gone,
     MethodNotAllowed,
     TooLarge,
@@ -112,6 +115,8 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            #[cfg(feature = "llm-api")]
+            Self::ModelNotFound => "model_not_found",
             Self::Gone => "gone",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "too_large",
@@ -129,6 +134,8 @@ impl Code {
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
+            #[cfg(feature = "llm-api")]
+            Self::ModelNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Gone => 410,
             Self::TooLarge => 413,

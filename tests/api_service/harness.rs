@@ -21,7 +21,7 @@ use lmserver_runtime::plugin::provider::{
 };
 use lmserver_runtime::plugin::query::{Publish, Range};
 use lmserver_runtime::plugin::service::{Answer, Continuation, Query, Reply, Service, Submission};
-use lmserver_runtime::plugin::stage::Stage;
+use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Opening, Session, SessionCx, Transport,
 };
@@ -57,6 +57,7 @@ pub(crate) enum Asked {
     Submit(Box<Submission>),
     Snapshot(Box<str>),
     Cancel(Box<str>),
+    Forget(Box<str>),
     Publish(Publish),
     History(Range),
     RemoveHistory(Box<str>),
@@ -85,6 +86,8 @@ pub(crate) struct Opened {
 pub(crate) enum Got {
     Response(Response),
     Session(Opened),
+    /// A session of another API, which asked for this.
+    Told(Vec<Wish>),
 }
 
 pub(crate) struct Server {
@@ -243,6 +246,15 @@ impl Server {
     pub(crate) fn response(&mut self, line: &str, fields: &[(&str, &str)], body: &str) -> Response {
         match self.send(line, fields, body.as_bytes()) {
             Got::Response(response) => response,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    /// Sends a request that must open a session of another API; what that asks for.
+    pub(crate) fn told(&mut self, line: &str, fields: &[(&str, &str)], body: &str) -> Vec<Wish> {
+        match self.send(line, fields, body.as_bytes()) {
+            Got::Told(wishes) => wishes,
+            Got::Response(response) => panic!("{line}: {}", describe(&response)),
             Got::Session(opened) => panic!("{line}: {opened:?}"),
         }
     }
@@ -252,6 +264,7 @@ impl Server {
         match self.send(line, fields, body.as_bytes()) {
             Got::Session(opened) => opened,
             Got::Response(response) => panic!("{line}: {}", describe(&response)),
+            Got::Told(wishes) => panic!("{line}: {wishes:?}"),
         }
     }
 
@@ -274,7 +287,10 @@ impl Server {
             reply = match reply {
                 Reply::Response(response) => return Got::Response(response),
                 Reply::Session(_) => {
-                    return Got::Session(self.opened.try_recv().expect("a recorded opening"));
+                    return match self.opened.try_recv() {
+                        Ok(opened) => Got::Session(opened),
+                        Err(_) => Got::Told(self.stage.take_wishes()),
+                    };
                 }
                 Reply::Ask(query, then) => self.go_on(query, then),
             }
@@ -303,6 +319,7 @@ fn asked(query: Query) -> Asked {
         Query::Submit(submission) => Asked::Submit(submission),
         Query::Snapshot(channel) => Asked::Snapshot(channel),
         Query::Cancel(channel) => Asked::Cancel(channel),
+        Query::Forget(channel) => Asked::Forget(channel),
         Query::Publish(publish) => Asked::Publish(publish),
         Query::History(range) => Asked::History(range),
         Query::RemoveHistory(channel) => Asked::RemoveHistory(channel),

@@ -21,6 +21,20 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// The reason of a word on the wire.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::Stop,
+            Self::Length,
+            Self::ToolCalls,
+            Self::ContentFilter,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == word)
+    }
+
     /// The word on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

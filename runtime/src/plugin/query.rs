@@ -19,6 +19,8 @@ pub enum Query {
     Snapshot(Box<str>),
     /// End the run of a chat channel.
     Cancel(Box<str>),
+    /// End the run of a chat channel, and forget the channel.
+    Forget(Box<str>),
     /// Append a document to an open channel, creating it if need be.
     Publish(Publish),
     /// Publications of a channel, and its position.

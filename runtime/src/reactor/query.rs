@@ -109,6 +109,16 @@ impl<S: Sys> Reactor<S> {
                 },
                 Err(absent) => absent,
             },
+            Query::Forget(channel) => match self.find_chat(&channel) {
+                Ok(id) => {
+                    let running = self.cancel(id);
+                    // Those who listen have the end of it.
+                    self.deliver_early(id);
+                    self.channels.forget(id, self.now);
+                    Outcome::Cancelled { running }
+                }
+                Err(absent) => absent,
+            },
             Query::Publish(publish) => self.publish(publish),
             Query::History(range) => self.history(&range),
             Query::RemoveHistory(channel) => match self.channels.find(&channel) {

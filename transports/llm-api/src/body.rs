@@ -165,9 +165,14 @@ impl Object {
         format!("{}{key}[{index}]", self.place)
     }
 
+    /// A value that stays where it is.
+    pub(crate) fn peek(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key).filter(|value| !value.is_null())
+    }
+
     /// Is the key there, and not null?
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.entries.get(key).is_some_and(|value| !value.is_null())
+        self.peek(key).is_some()
     }
 
     /// What was not taken. Nulls are left out: they say that a key is absent.

@@ -64,7 +64,7 @@ pub trait Telling: Send + Sync {
 
     /// An encoder that leaves out what stands before and at a sequence number, for dialects whose
     /// streams can be resumed by one.
-    fn resumed(&self, _version: Version, _after: u64) -> Option<Box<dyn Sequenced>> {
+    fn resumed(&self, _version: Version, _after: u64) -> Option<Box<dyn Encoder>> {
         None
     }
 
@@ -94,12 +94,6 @@ pub trait Telling: Send + Sync {
 
     /// The response where there is a failure and nothing else.
     fn failure(&self, failure: &Failure) -> Response;
-}
-
-/// An encoder that numbers what it writes.
-pub trait Sequenced: Encoder {
-    /// The number of the last that it came to, written or left out.
-    fn sequence(&self) -> Option<u64>;
 }
 
 /// What is known of an answer besides what its snapshot says.

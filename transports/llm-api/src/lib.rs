@@ -28,6 +28,7 @@ mod json;
 pub mod messages;
 pub mod names;
 mod openai;
+pub mod responses;
 mod session;
 mod sse;
 #[cfg(test)]

@@ -22,8 +22,17 @@ pub(crate) fn error(code: ErrorCode, message: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","type":""#);
     out.extend_from_slice(kind(code).as_bytes());
     out.extend_from_slice(br#"","param":null,"code":""#);
-    out.extend_from_slice(code.as_str().as_bytes());
+    out.extend_from_slice(word(code).as_bytes());
     out.extend_from_slice(br#""}}"#);
+}
+
+/// The code of an error: OpenAI's where programs look for it.
+pub(crate) fn word(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::ProviderContextLength => "context_length_exceeded",
+        ErrorCode::ProviderContentFilter => "content_filter",
+        code => code.as_str(),
+    }
 }
 
 /// The word for a class of errors.

@@ -22,7 +22,8 @@ use lmserver_runtime::channel::{Backlog, Placement, Snapshot};
 use lmserver_runtime::event::{After, ErrorCode, Failure, Kind};
 use lmserver_runtime::plugin::query::{Answer, Query};
 use lmserver_runtime::plugin::transport::{
-    Disconnect, Encoding, Entry, Gate, Lost, Opening, Session, SessionCx, Subscription, Transport,
+    Disconnect, Encoder, Encoding, Entry, Gate, Lost, Opening, Session, SessionCx, Subscription,
+    Transport,
 };
 use lmserver_runtime::time::Moment;
 
@@ -75,7 +76,9 @@ impl Transport for Teller {
             answers: self.channels.iter().cloned().map(Told::new).collect(),
             state: State::Quiet(opening.fields),
             is_stream: self.is_stream,
-            after: self.after,
+            rest: self
+                .after
+                .and_then(|after| Rest::behind(&*self.telling, version, after)),
             began: cx.now,
             last_beat: cx.now,
             heartbeat: cx.limits.heartbeat,
@@ -92,7 +95,8 @@ struct Client {
     answers: Vec<Told>,
     state: State,
     is_stream: bool,
-    after: Option<u64>,
+    /// For a client that has had the beginning.
+    rest: Option<Box<Rest>>,
     began: Moment,
     /// When it was last said that the stream lives.
     last_beat: Moment,
@@ -199,31 +203,6 @@ impl Client {
         self.answering.version == Version::Http11
     }
 
-    /// Writes what a client that comes back has not had of the event that it stopped in.
-    fn resume(&self, after: u64, backlog: &mut Backlog<'_>, cx: &mut SessionCx<'_>) {
-        let version = self.answering.version;
-        let encoder = self.telling.encoding(version).encoder();
-        let (Some(mut rest), Some(mut all)) = (self.telling.resumed(version, after), encoder)
-        else {
-            return;
-        };
-        let (mut unread, mut whole) = (Vec::new(), Vec::new());
-        while let Some(entry) = backlog.peek() {
-            unread.clear();
-            whole.clear();
-            rest.encode(&entry, &mut unread);
-            all.encode(&entry, &mut whole);
-            if unread == whole && !whole.is_empty() {
-                break;
-            }
-            backlog.next();
-            if !unread.is_empty() {
-                cx.out().extend_from_slice(&unread);
-                break;
-            }
-        }
-    }
-
     /// An answer has come to its end.
     fn take_outcome(&mut self, index: usize, outcome: &Snapshot, cx: &mut SessionCx<'_>) {
         if let Some(failure) = &outcome.error
@@ -272,6 +251,41 @@ impl Client {
     }
 }
 
+/// What a client that comes back has not had: the rest of the event that it stopped in, and all
+/// behind it.
+struct Rest {
+    /// Leaves out what the client has had.
+    behind: Box<dyn Encoder>,
+    whole: Box<dyn Encoder>,
+    /// What the client has not had of the last event.
+    unread: Vec<u8>,
+}
+
+impl Rest {
+    fn behind(telling: &dyn Telling, version: Version, after: u64) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            behind: telling.resumed(version, after)?,
+            whole: telling.encoding(version).encoder()?,
+            unread: Vec::new(),
+        }))
+    }
+
+    /// Has the client had an event, all of it, or a part?
+    fn judge(&mut self, entry: &Entry<'_>) -> Gate {
+        let mut whole = Vec::new();
+        self.unread.clear();
+        self.behind.encode(entry, &mut self.unread);
+        self.whole.encode(entry, &mut whole);
+        if self.unread.is_empty() {
+            Gate::Skip
+        } else if self.unread == whole {
+            Gate::Open
+        } else {
+            Gate::Replaced
+        }
+    }
+}
+
 impl Session for Client {
     fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
         if self.leftover.len() + bytes.len() > LEFTOVER {
@@ -292,13 +306,15 @@ impl Session for Client {
     ) -> Result<(), Disconnect> {
         match placement {
             Placement::Placed { .. } => {
-                if let Some(after) = self.after.take() {
-                    if self.begin(cx) {
-                        self.resume(after, backlog, cx);
-                    } else {
-                        self.state = State::Over;
-                        self.end(cx);
-                    }
+                if self.rest.is_some() && !self.begin(cx) {
+                    self.state = State::Over;
+                    self.end(cx);
+                }
+                // The first event has no bytes, so that its gate is never asked about.
+                if let Some(rest) = &mut self.rest
+                    && let Some(start) = backlog.next()
+                {
+                    rest.judge(&start);
                 }
             }
             Placement::Busy => self.fail(
@@ -326,7 +342,19 @@ impl Session for Client {
                 self.end(cx);
                 Gate::Skip
             }
-            State::Flowing => Gate::Open,
+            State::Flowing => {
+                let Some(rest) = &mut self.rest else {
+                    return Gate::Open;
+                };
+                let gate = rest.judge(entry);
+                if gate == Gate::Replaced {
+                    cx.out().extend_from_slice(&rest.unread);
+                }
+                if gate != Gate::Skip {
+                    self.rest = None;
+                }
+                gate
+            }
             State::Over => Gate::Skip,
         }
     }

@@ -69,7 +69,8 @@ impl Registry {
             .min()
     }
 
-    pub(super) fn forget(&mut self, id: ChannelId, now: Moment) {
+    /// Forgets a channel; of a chat the name is remembered.
+    pub(crate) fn forget(&mut self, id: ChannelId, now: Moment) {
         let Some(channel) = self.channels.remove(id) else {
             return;
         };

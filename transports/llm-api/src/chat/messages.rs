@@ -29,6 +29,14 @@ pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
         .collect()
 }
 
+/// Reads messages that were read before.
+pub(crate) fn of_values(values: Vec<Value>) -> Result<Vec<Message>, Mistake> {
+    let values = values.into_iter();
+    values
+        .map(|value| message(Object::part(value, "messages")?))
+        .collect()
+}
+
 fn message(mut object: Object) -> Result<Message, Mistake> {
     let role = object.string("role")?;
     let role = role

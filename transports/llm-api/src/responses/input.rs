@@ -1,0 +1,169 @@
+//! Reading `input`: a text, or items, which become the messages of a conversation.
+
+use lmserver_runtime::plugin::provider::{Content, Message};
+use serde_json::{Map, Value, json};
+
+use crate::body::{Object, type_of};
+use crate::dialect::Mistake;
+
+/// Reads the conversation.
+pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
+    let want = "a string or an array of input items, not empty";
+    let input = object.typed("input", want, |value| match &value {
+        Value::String(_) => Ok(value),
+        Value::Array(items) if !items.is_empty() => Ok(value),
+        _ => Err(value),
+    })?;
+    match input {
+        Some(Value::Array(items)) => {
+            let mut messages = Vec::new();
+            for (index, item) in items.into_iter().enumerate() {
+                let place = object.item("input", index);
+                let kind = type_of(&item).to_owned();
+                read_item(&kind, Object::part(item, &place)?, &mut messages)?;
+            }
+            if messages.is_empty() {
+                return Err(object.wrong("input", "an array with a message"));
+            }
+            Ok(messages)
+        }
+        Some(Value::String(text)) => Ok(vec![message("user", Content::Text(text))]),
+        _ => Err(object.wrong("input", want)),
+    }
+}
+
+fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Result<(), Mistake> {
+    match kind {
+        "" | "message" => {
+            let roles = ["system", "developer", "user", "assistant"];
+            let role = item.string("role")?;
+            let role = role
+                .filter(|role| roles.contains(&role.as_str()))
+                .ok_or_else(|| item.wrong("role", &format!("one of {}", roles.join(", "))))?;
+            let content = content(&mut item, "content")?;
+            messages.push(message(&role, content));
+        }
+        "function_call" => {
+            let call = json!({
+                "id": required(&mut item, "call_id")?, "type": "function",
+                "function": {
+                    "name": required(&mut item, "name")?,
+                    "arguments": required(&mut item, "arguments")?,
+                },
+            });
+            call_by_assistant(call, messages);
+        }
+        "function_call_output" => {
+            let id = required(&mut item, "call_id")?;
+            let content = content(&mut item, "output")?;
+            messages.push(Message {
+                tool_call_id: Some(id),
+                ..message("tool", content)
+            });
+        }
+        // What a model thought is sealed for whoever sealed it.
+        "reasoning" => {}
+        _ => {
+            let want = "message, function_call, function_call_output or reasoning";
+            return Err(item.wrong("type", want));
+        }
+    }
+    Ok(())
+}
+
+/// Calls stand in the message that they came with.
+fn call_by_assistant(call: Value, messages: &mut Vec<Message>) {
+    let last = messages.last_mut();
+    if let Some(last) = last.filter(|it| it.role == "assistant") {
+        match &mut last.tool_calls {
+            Some(Value::Array(calls)) => calls.push(call),
+            none => *none = Some(Value::Array(vec![call])),
+        }
+        return;
+    }
+    messages.push(Message {
+        tool_calls: Some(Value::Array(vec![call])),
+        ..message("assistant", Content::Absent)
+    });
+}
+
+fn required(item: &mut Object, key: &str) -> Result<String, Mistake> {
+    let text = item.string(key)?;
+    text.ok_or_else(|| item.wrong(key, "a string"))
+}
+
+/// A text, or parts; a single part that is text is that text.
+fn content(item: &mut Object, key: &str) -> Result<Content, Mistake> {
+    let want = "a string or an array of content parts";
+    let value = item.typed(key, want, |value| match &value {
+        Value::String(_) | Value::Array(_) => Ok(value),
+        _ => Err(value),
+    })?;
+    let parts = match value {
+        Some(Value::Array(parts)) => parts,
+        Some(Value::String(text)) => return Ok(Content::Text(text)),
+        _ => return Err(item.wrong(key, want)),
+    };
+    let mut read = Vec::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        let place = item.item(key, index);
+        let kind = type_of(&part).to_owned();
+        read.push(read_part(&kind, Object::part(part, &place)?)?);
+    }
+    let texts: Option<Vec<&str>> = read
+        .iter()
+        .map(|part| part.get("text").and_then(Value::as_str))
+        .collect();
+    match texts {
+        Some(texts) if texts.len() <= 1 => Ok(Content::Text(texts.concat())),
+        _ => Ok(Content::Parts(read)),
+    }
+}
+
+/// A part in the words of Chat Completions.
+fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
+    match kind {
+        "input_text" | "output_text" | "text" => {
+            Ok(json!({"type": "text", "text": required(&mut part, "text")?}))
+        }
+        "refusal" => Ok(json!({"type": "text", "text": required(&mut part, "refusal")?})),
+        "input_image" => {
+            let mut image = Map::new();
+            let url = part.string("image_url")?;
+            let url = url.ok_or_else(|| {
+                part.wrong("image_url", "a string: files are not kept by this server")
+            })?;
+            image.insert("url".into(), url.into());
+            let detail = part.string("detail")?.filter(|detail| detail != "auto");
+            image.extend(detail.map(|detail| ("detail".to_owned(), detail.into())));
+            Ok(json!({"type": "image_url", "image_url": image}))
+        }
+        "input_file" => {
+            if part.has("file_id") {
+                let want = "absent: files are not kept by this server; send \"file_data\"";
+                return Err(part.wrong("file_id", want));
+            }
+            part.take("type");
+            part.take("detail");
+            Ok(json!({"type": "file", "file": part.rest()}))
+        }
+        "input_audio" => {
+            let audio = part.take("input_audio").unwrap_or_default();
+            Ok(json!({"type": "input_audio", "input_audio": audio}))
+        }
+        _ => {
+            let want = "input_text, input_image, input_file, input_audio, output_text or refusal";
+            Err(part.wrong("type", want))
+        }
+    }
+}
+
+fn message(role: &str, content: Content) -> Message {
+    Message {
+        role: role.to_owned(),
+        content,
+        name: None,
+        tool_calls: None,
+        tool_call_id: None,
+    }
+}
