@@ -12,6 +12,8 @@ mod clients;
 mod emulation;
 mod harness;
 mod listening;
+#[cfg(feature = "llm-api")]
+mod openai;
 mod publishing;
 mod questions;
 mod routes;
