@@ -44,6 +44,7 @@ impl Plugins {
         #[cfg_attr(
             not(any(
                 feature = "anthropic",
+                feature = "bedrock",
                 feature = "azure",
                 feature = "centrifuge",
                 feature = "cohere",
@@ -59,6 +60,8 @@ impl Plugins {
         let mut plugins = Self::default();
         #[cfg(feature = "anthropic")]
         plugins.provider("anthropic", lmserver_anthropic::open);
+        #[cfg(feature = "bedrock")]
+        plugins.provider("bedrock", lmserver_bedrock::open);
         #[cfg(feature = "echo")]
         plugins.provider("echo", lmserver_echo::open);
         #[cfg(feature = "openai")]
@@ -161,6 +164,7 @@ mod tests {
         let kinds: Vec<_> = plugins.provider_kinds().collect();
         let transports: Vec<_> = plugins.transports.keys().copied().collect();
         assert_eq!(kinds.contains(&"anthropic"), cfg!(feature = "anthropic"));
+        assert_eq!(kinds.contains(&"bedrock"), cfg!(feature = "bedrock"));
         assert_eq!(kinds.contains(&"echo"), cfg!(feature = "echo"));
         assert_eq!(kinds.contains(&"openai"), cfg!(feature = "openai"));
         assert_eq!(kinds.contains(&"gemini"), cfg!(feature = "gemini"));

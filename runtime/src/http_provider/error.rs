@@ -128,7 +128,9 @@ fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
     if has(CONTENT_FILTER) || report.is_moderation {
         return ErrorCode::ProviderContentFilter;
     }
-    if has(CONTEXT_LENGTH) || (is_client_error && says(CONTEXT_PHRASES)) {
+    // Bedrock throttles with "too many tokens", which others say of a prompt.
+    let is_throttled = named(report, ErrorCode::ProviderError) == ErrorCode::ProviderRateLimited;
+    if has(CONTEXT_LENGTH) || (is_client_error && !is_throttled && says(CONTEXT_PHRASES)) {
         return ErrorCode::ProviderContextLength;
     }
     match status {
@@ -138,10 +140,13 @@ fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
         Some(403) => ErrorCode::ProviderAuth,
         Some(404) => ErrorCode::ProviderNotFound,
         Some(408 | 504 | 522 | 524) => ErrorCode::ProviderTimeout,
+        Some(429) if has(&["modelnotreadyexception"]) => ErrorCode::ProviderOverloaded,
         Some(429) => ErrorCode::ProviderRateLimited,
         // Groq has no capacity left; Cohere found a text that it blocks.
         Some(498) if says(&["blocked", "deny"]) => ErrorCode::ProviderContentFilter,
         Some(498 | 503 | 529) => ErrorCode::ProviderOverloaded,
+        // The model failed, not the request: only Bedrock says this.
+        Some(424) => ErrorCode::ProviderError,
         Some(400..=499 | 501) => {
             let is_key = says(&["incorrect api key", "invalid api key", "api key not valid"]);
             match named(report, ErrorCode::ProviderBadRequest) {
@@ -372,6 +377,7 @@ mod tests {
             (413, "provider_bad_request"),
             (415, "provider_bad_request"),
             (422, "provider_bad_request"),
+            (424, "provider_error"),
             (429, "provider_rate_limited"),
             (498, "provider_overloaded"),
             (500, "provider_error"),

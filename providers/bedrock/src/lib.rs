@@ -1,0 +1,203 @@
+//! The provider `bedrock`: AWS Bedrock's `ConverseStream`, for every model that it has.
+//!
+//! ```toml
+//! [provider.bedrock]
+//! kind = "bedrock"
+//! region = "us-east-1"
+//! api_key = "env:AWS_BEARER_TOKEN_BEDROCK"             # either this,
+//! # access_key_id = "env:AWS_ACCESS_KEY_ID"            # or these: then requests are signed
+//! # secret_access_key = "env:AWS_SECRET_ACCESS_KEY"
+//! # session_token = "env:AWS_SESSION_TOKEN"            # of temporary credentials
+//! # base_url = "https://…"                             # a private endpoint, or a gateway
+//!
+//! [model.default]
+//! targets = ["bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"]
+//! ```
+//!
+//! [`request`] translates the question, [`sigv4`] signs it, [`converse`] reads the messages of the
+//! answer; everything else is what all providers that speak HTTP share.
+
+mod converse;
+mod media;
+mod request;
+mod sigv4;
+mod thinking;
+
+use std::sync::Arc;
+
+use lmserver_proto::percent;
+use lmserver_runtime::http_provider::{Auth, Defaults, Instance, Question, Seeds, Stream};
+use lmserver_runtime::plugin::provider::{
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start,
+    StartCx, Upstream,
+};
+
+use crate::converse::Converse;
+use crate::sigv4::{Credentials, Request, Scope};
+
+/// Opens one `[provider.NAME]` of kind `bedrock`.
+pub fn open(
+    settings: ProviderSettings,
+    section: &mut dyn PluginSection,
+) -> Option<Box<dyn Provider>> {
+    let has_address = settings.base_url.is_some();
+    let has_key = settings.api_key.is_some();
+    let credentials = credentials(section);
+    let region = region(section);
+    match (&region, &credentials) {
+        (None, Some(_)) => section.reject("region", NO_REGION),
+        (None, None) if !has_address => section.reject("region", NO_REGION),
+        _ => {}
+    }
+    let region = region.unwrap_or_default();
+    let url = format!(
+        "https://bedrock-runtime.{region}.amazonaws.com{}",
+        domain(&region)
+    );
+    let defaults = Defaults {
+        base_url: (!region.is_empty()).then_some(&url),
+        key_variable: None,
+        auth: Auth::Bearer,
+        accept: "application/vnd.amazon.eventstream",
+    };
+    if region.is_empty() && !has_address {
+        return None;
+    }
+    let mut instance = Instance::open(settings, &defaults, section)?;
+    match &credentials {
+        Some(_) if has_key => section.reject(
+            "access_key_id",
+            "stands beside api_key; remove one of them, since a request has one proof",
+        ),
+        Some(credentials) => {
+            instance.keep_secret(credentials.secret_access_key.clone());
+            credentials
+                .session_token
+                .iter()
+                .for_each(|token| instance.keep_secret(token.clone()));
+        }
+        None if has_key || has_address || instance.has_field("authorization") => {}
+        None => section.reject(
+            "api_key",
+            "is missing; set api_key = \"env:AWS_BEARER_TOKEN_BEDROCK\", or access_key_id and \
+             secret_access_key",
+        ),
+    }
+    Some(Box::new(Bedrock {
+        instance: Arc::new(instance),
+        region,
+        credentials,
+        seeds: Seeds::default(),
+    }))
+}
+
+fn credentials(section: &mut dyn PluginSection) -> Option<Credentials> {
+    let id = section.take_secret("access_key_id");
+    let secret_access_key = section.take_secret("secret_access_key");
+    let session_token = section.take_secret("session_token");
+    match (id, secret_access_key) {
+        (Some(id), Some(secret_access_key)) => Some(Credentials {
+            access_key_id: id.expose().to_owned(),
+            secret_access_key,
+            session_token,
+        }),
+        (None, None) if session_token.is_none() => None,
+        (None, _) => {
+            section.reject(
+                "access_key_id",
+                "is missing; it belongs to secret_access_key",
+            );
+            None
+        }
+        (Some(_), None) => {
+            section.reject(
+                "secret_access_key",
+                "is missing; it belongs to access_key_id",
+            );
+            None
+        }
+    }
+}
+
+fn region(section: &mut dyn PluginSection) -> Option<String> {
+    let region = section.take_string("region")?;
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || !region.bytes().all(is_label) {
+        section.reject("region", "is no region; write one like \"us-east-1\"");
+        return Some("us-east-1".to_owned());
+    }
+    Some(region)
+}
+
+/// What stands behind `amazonaws.com` in the names of a region's servers.
+fn domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") { ".cn" } else { "" }
+}
+
+struct Bedrock {
+    instance: Arc<Instance>,
+    region: String,
+    /// Requests are signed with these; without them they bear the key, if there is one.
+    credentials: Option<Credentials>,
+    seeds: Seeds,
+}
+
+impl Bedrock {
+    fn upstream(&self, model: &str, body: &[u8], cx: StartCx) -> Upstream {
+        let path = format!("/model/{}/converse-stream", percent::encode(model));
+        let Some(credentials) = &self.credentials else {
+            return self.instance.post_signed(&path, &[], body);
+        };
+        let target = self.instance.target(&path);
+        let (target, query) = target.split_once('?').unwrap_or((&target, ""));
+        let scope = Scope {
+            region: &self.region,
+            service: "bedrock",
+        };
+        let request = Request {
+            method: "POST",
+            path: target,
+            query,
+            fields: &[
+                ("Host", self.instance.host()),
+                ("Content-Type", "application/json"),
+            ],
+            body,
+        };
+        let signature = sigv4::sign(credentials, scope, &request, cx.unix_time);
+        let mut fields = vec![
+            ("X-Amz-Date", signature.date.as_str()),
+            ("Authorization", &signature.authorization),
+        ];
+        let token = credentials.session_token.iter();
+        fields.extend(token.map(|token| ("X-Amz-Security-Token", token.expose())));
+        self.instance.post_signed(&path, &fields, body)
+    }
+}
+
+impl Provider for Bedrock {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.instance.endpoint())
+    }
+
+    fn start(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        cx: StartCx,
+    ) -> Result<Start, ProviderError> {
+        let question = Question::new(request, "bedrock");
+        let body = request::body(&question, model)?.to_string();
+        let format = Converse::new(self.seeds.next(cx));
+        let instance = Arc::clone(&self.instance);
+        Ok(Start {
+            generation: Box::new(Stream::new(instance, Box::new(format))),
+            upstream: Some(self.upstream(model, body.as_bytes(), cx)),
+        })
+    }
+}
+
+const NO_REGION: &str = "is missing; set region = \"us-east-1\", or another one";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! How hard a model is to think.
+//!
+//! The API has a level of effort for all models. Claude before 4.6 knows none: it takes a budget
+//! of tokens among the fields that the API hands on, and wants a limit above it.
+//!
+//! | `reasoning_effort` | effort | budget |
+//! | --- | --- | --- |
+//! | `none` | none is told | the same |
+//! | `minimal` | `low` | 1024 |
+//! | `low` | `low` | 2048 |
+//! | `medium` | `medium` | 8192 |
+//! | `high` | `high` | 16384 |
+//! | `xhigh` | `xhigh` | 32768 |
+//! | `max` | `max` | 32768 |
+
+use lmserver_runtime::http_provider::{Question, json as lenient};
+use lmserver_runtime::plugin::provider::ProviderError;
+use serde_json::{Map, Value, json};
+
+/// Says in `body` how hard to think.
+pub(crate) fn apply(
+    question: &Question<'_>,
+    model: &str,
+    body: &mut Map<String, Value>,
+) -> Result<(), ProviderError> {
+    let request = question.request;
+    let word = request.reasoning_effort.as_deref().unwrap_or("none");
+    if word == "none" {
+        return Ok(());
+    }
+    let Some((_, budget, effort)) = LEVELS.iter().find(|(name, ..)| *name == word) else {
+        let want = "none, minimal, low, medium, high, xhigh or max";
+        return Err(question.wrong("reasoning_effort", want));
+    };
+    let more = if takes_budget(model) {
+        if request.temperature.is_some_and(|value| value < 1.0) {
+            return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
+        }
+        // A limit that was asked for holds for both; else thinking takes nothing from the answer.
+        let (limit, budget) = match request.max_tokens {
+            None => (ANSWER_TOKENS + budget, *budget),
+            Some(limit) => (limit, (*budget).min((limit / 2).max(LEAST_BUDGET))),
+        };
+        if limit <= budget {
+            let want = "more than 1024 where `reasoning_effort` is set";
+            return Err(question.wrong("max_tokens", want));
+        }
+        json!({
+            "inferenceConfig": {"maxTokens": limit},
+            "additionalModelRequestFields":
+                {"thinking": {"type": "enabled", "budget_tokens": budget}},
+        })
+    } else {
+        json!({"outputConfig": {"effort": effort}})
+    };
+    if let Value::Object(more) = more {
+        lenient::merge(body, &more);
+    }
+    Ok(())
+}
+
+/// Claude 3.7 to 4.5, by the identifiers that it has here.
+fn takes_budget(model: &str) -> bool {
+    let Some((_, name)) = model.split_once("anthropic.claude-") else {
+        return false;
+    };
+    name.starts_with("3-")
+        || ["-4-20", "-4-1-", "-4-5-"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// The least budget that the models take.
+const LEAST_BUDGET: u64 = 1024;
+
+/// Room for the answer behind the thinking, where the request names no limit.
+const ANSWER_TOKENS: u64 = 8192;
+
+/// Word, budget, effort.
+const LEVELS: [(&str, u64, &str); 6] = [
+    ("minimal", LEAST_BUDGET, "low"),
+    ("low", 2048, "low"),
+    ("medium", 8192, "medium"),
+    ("high", 16_384, "high"),
+    ("xhigh", 32_768, "xhigh"),
+    ("max", 32_768, "max"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identifier_of_a_model_tells_whether_it_takes_a_budget() {
+        for (model, want) in [
+            ("anthropic.claude-3-7-sonnet-20250219-v1:0", true),
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", true),
+            ("anthropic.claude-opus-4-1-20250805-v1:0", true),
+            ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", true),
+            ("global.anthropic.claude-haiku-4-5-20251001-v1:0", true),
+            ("anthropic.claude-opus-4-6-v1", false),
+            ("anthropic.claude-sonnet-5-v1:0", false),
+            ("amazon.nova-2-lite-v1:0", false),
+            ("openai.gpt-oss-120b-1:0", false),
+        ] {
+            assert_eq!(takes_budget(model), want, "{model}");
+        }
+    }
+}
