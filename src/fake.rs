@@ -168,10 +168,7 @@ impl Plan {
                 script,
             };
         }
-        let mut response = match is_chat {
-            true => Response::json(200, dialect::whole(&mut voice, &script)),
-            false => error::bad_request(*dialect, "this fake only answers with streams here"),
-        };
+        let mut response = Response::json(200, dialect::whole(&mut voice, &script));
         response.close = settings.closes;
         Part::Whole(response)
     }

@@ -106,15 +106,15 @@ request asks for, say how: words separated by commas, as in
   words=20,delay=5ms,cut@3         20 words, one each 5 ms, cut after the third
   gpt-4o,status=429,fail_first=2   a name, then: two errors, then answers
 
-Formats, by the path:
-  .../chat/completions                   OpenAI Chat Completions (also whole)
+Formats, by the path, as a stream or, where none is asked for, as a whole:
+  .../chat/completions                   OpenAI Chat Completions
   .../deployments/MODEL/chat/completions Azure
   .../responses                          OpenAI Responses
   .../messages                           Anthropic
-  .../models/MODEL:streamGenerateContent Gemini
+  .../models/MODEL:streamGenerateContent Gemini (:generateContent)
   /api/chat                              Ollama
   /v2/chat                               Cohere
-  /model/MODEL/converse-stream           Bedrock
+  /model/MODEL/converse-stream           Bedrock (/converse)
   GET /v1/models, GET /health
 
 What is said:

@@ -2,7 +2,7 @@
 
 use lmserver_runtime::event::write_json_string;
 
-use super::script::{Call, Script};
+use super::script::{Call, Script, Token};
 use super::settings::{Finish, Settings};
 
 mod bedrock;
@@ -13,8 +13,6 @@ mod gemini;
 mod messages;
 mod ollama;
 mod responses;
-
-pub(super) use chat::whole;
 
 /// A provider's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +204,21 @@ impl Voice {
         }
     }
 
+    /// Writes a token.
+    pub(super) fn say_token(&mut self, token: &Token, script: &Script, out: &mut Vec<u8>) {
+        match token {
+            Token::Reasoning(text) => self.say(&Say::Reasoning(text), out),
+            Token::Text(text) => self.say(&Say::Text(text), out),
+            Token::Refusal(text) => self.say(&Say::Refusal(text), out),
+            Token::Call(index) => {
+                if let Some(call) = script.calls.get(*index) {
+                    self.say(&Say::Call(*index, call), out);
+                }
+            }
+            Token::Arguments(index, text) => self.say(&Say::Arguments(*index, text), out),
+        }
+    }
+
     /// A server-sent event.
     fn event(&self, name: Option<&str>, data: &str, out: &mut Vec<u8>) {
         for (field, value) in [("event: ", name), ("data: ", Some(data))] {
@@ -267,6 +280,50 @@ impl Voice {
     }
 }
 
+/// All that an answer says.
+#[derive(Debug)]
+struct Said<'a> {
+    reasoning: String,
+    text: String,
+    refusal: String,
+    calls: &'a [Call],
+}
+
+/// The body of an answer that is no stream.
+pub(super) fn whole(voice: &mut Voice, script: &Script) -> String {
+    let mut said = Said {
+        reasoning: String::new(),
+        text: String::new(),
+        refusal: String::new(),
+        calls: &script.calls,
+    };
+    // An answer without end has one here.
+    for at in 0..script.len() {
+        let Some(token) = script.token(at) else { break };
+        if said.text.len() > KEPT_BYTES {
+            break;
+        }
+        // This counts what is said, and puts it into the items of Responses.
+        voice.say_token(&token, script, &mut Vec::new());
+        match token {
+            Token::Reasoning(text) => said.reasoning.push_str(&text),
+            Token::Text(text) => said.text.push_str(&text),
+            Token::Refusal(text) => said.refusal.push_str(&text),
+            Token::Call(_) | Token::Arguments(..) => {}
+        }
+    }
+    voice.say(&Say::Finish, &mut Vec::new());
+    match voice.dialect {
+        Dialect::Chat | Dialect::Azure => chat::whole(voice, &said),
+        Dialect::Responses => responses::whole(voice),
+        Dialect::Messages => messages::whole(voice, &said),
+        Dialect::Gemini => gemini::whole(voice, &said),
+        Dialect::Ollama => ollama::whole(voice, &said),
+        Dialect::Cohere => cohere::whole(voice, &said),
+        Dialect::Bedrock => bedrock::whole(voice, &said),
+    }
+}
+
 /// Puts the arguments where the template has a `$`.
 fn fill(template: &str, arguments: &[&str]) -> String {
     let mut arguments = arguments.iter();
@@ -289,6 +346,20 @@ fn quote(text: &str) -> String {
     let mut json = Vec::with_capacity(text.len() + 2);
     write_json_string(text, &mut json);
     String::from_utf8(json).unwrap_or_default()
+}
+
+/// A JSON string, or null for none and for nothing.
+fn quote_or_null(text: Option<&str>) -> String {
+    match text {
+        None | Some("") => "null".to_owned(),
+        Some(text) => quote(text),
+    }
+}
+
+/// The elements of an array.
+fn list(elements: impl IntoIterator<Item = String>) -> String {
+    let elements: Vec<String> = elements.into_iter().collect();
+    elements.join(",")
 }
 
 /// A document that breaks off.

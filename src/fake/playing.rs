@@ -20,7 +20,7 @@ use lmserver_runtime::time::Moment;
 use super::checksum::Gzip;
 use super::dialect::{Say, Voice};
 use super::pieces::cut;
-use super::script::{Script, Token};
+use super::script::Script;
 use super::seen::{End, Witness};
 use super::settings::{Fault, Place, Settings};
 
@@ -223,17 +223,8 @@ impl Playing {
         if self.settings.has_comments {
             voice.say(&Say::Comment, out);
         }
-        match script.token(at) {
-            Some(Token::Reasoning(text)) => voice.say(&Say::Reasoning(&text), out),
-            Some(Token::Text(text)) => voice.say(&Say::Text(&text), out),
-            Some(Token::Refusal(text)) => voice.say(&Say::Refusal(&text), out),
-            Some(Token::Call(index)) => {
-                if let Some(call) = script.calls.get(index) {
-                    voice.say(&Say::Call(index, call), out);
-                }
-            }
-            Some(Token::Arguments(index, text)) => voice.say(&Say::Arguments(index, &text), out),
-            None => {}
+        if let Some(token) = script.token(at) {
+            voice.say_token(&token, script, out);
         }
     }
 
@@ -277,6 +268,7 @@ impl Playing {
     fn pace(&mut self, stage: Stage) {
         let wait = match stage {
             Stage::Token(0) => self.settings.first,
+            Stage::Open if self.is_whole() => self.settings.first,
             Stage::Token(_) => self.settings.delay,
             _ => Duration::ZERO,
         };

@@ -7,7 +7,7 @@
 //! All numbers are big endian. A header is the length of its name, its name, a 7 for a string, the
 //! length of that in two bytes, and the string.
 
-use super::{BAD_JSON, Block, Say, Voice, error, fill, quote};
+use super::{BAD_JSON, Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 use crate::fake::checksum::crc32;
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
@@ -37,14 +37,13 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         Say::Arguments(_, text) => delta(voice, r#"{"toolUse":{"input":$}}"#, text, out),
         Say::Finish => {
             enter(voice, None, out);
-            let words = ["end_turn", "max_tokens", "tool_use", "content_filtered"];
-            if let Some(reason) = voice.reason(words) {
+            if let Some(reason) = voice.reason(REASONS) {
                 let stop = fill(r#"{"p":"abc","stopReason":"$"}"#, &[reason]);
                 event("messageStop", &stop, out);
             }
         }
         Say::Mark if voice.has_usage => {
-            let usage = voice.usage(r#"{"inputTokens":$,"outputTokens":$,"totalTokens":$}"#);
+            let usage = voice.usage(USAGE);
             let metadata = fill(
                 r#"{"metrics":{"latencyMs":1},"p":"abc","usage":$}"#,
                 &[&usage],
@@ -123,6 +122,38 @@ fn message(headers: &[(&str, &str)], payload: &str, out: &mut Vec<u8>) {
     message.extend_from_slice(&all.to_be_bytes());
     out.extend_from_slice(&message);
 }
+
+pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
+    let mut content = Vec::new();
+    if !said.reasoning.is_empty() {
+        content.push(fill(
+            r#"{"reasoningContent":{"reasoningText":{"text":$}}}"#,
+            &[&quote(&said.reasoning)],
+        ));
+    }
+    let text = format!("{}{}", said.text, said.refusal);
+    if !text.is_empty() {
+        content.push(fill(r#"{"text":$}"#, &[&quote(&text)]));
+    }
+    content.extend(said.calls.iter().map(|call| {
+        fill(
+            r#"{"toolUse":{"toolUseId":$,"name":$,"input":$}}"#,
+            &[&quote(&call.id), &quote(&call.name), &call.arguments],
+        )
+    }));
+    fill(
+        r#"{"metrics":{"latencyMs":1},"output":{"message":{"content":[$],"role":"assistant"}},"stopReason":$,"usage":$}"#,
+        &[
+            &list(content),
+            &quote_or_null(voice.reason(REASONS)),
+            &voice.usage(USAGE),
+        ],
+    )
+}
+
+const REASONS: [&str; 4] = ["end_turn", "max_tokens", "tool_use", "content_filtered"];
+
+const USAGE: &str = r#"{"inputTokens":$,"outputTokens":$,"totalTokens":$}"#;
 
 /// The type of a header that is a string.
 const STRING: u8 = 7;

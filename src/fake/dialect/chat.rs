@@ -1,7 +1,6 @@
 //! OpenAI Chat Completions: `data:` lines, `[DONE]`.
 
-use super::{Dialect, Say, Voice, error, fill, quote};
-use crate::fake::script::{Script, Token};
+use super::{Dialect, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 
 pub(super) fn say(voice: &Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     let delta = match say {
@@ -66,66 +65,37 @@ fn chunk(voice: &Voice, choices: &str, usage: &str, out: &mut Vec<u8>) {
     voice.event(None, &data, out);
 }
 
-/// An answer that is no stream.
-pub(in crate::fake) fn whole(voice: &mut Voice, script: &Script) -> String {
-    let (mut reasoning, mut text, mut refusal) = Default::default();
-    let mut at = 0;
-    while let Some(token) = script.token(at) {
-        let into: &mut String = match &token {
-            Token::Reasoning(_) => &mut reasoning,
-            Token::Text(_) => &mut text,
-            Token::Refusal(_) => &mut refusal,
-            Token::Call(_) | Token::Arguments(..) => &mut String::new(),
-        };
-        if let Token::Reasoning(word) | Token::Text(word) | Token::Refusal(word) = &token {
-            into.push_str(word);
-        }
-        at += 1;
-        voice.output_tokens += 1;
-        if text.len() > super::KEPT_BYTES {
-            break;
-        }
-    }
-    let said = |text: &String| match text.as_str() {
-        "" => "null".to_owned(),
-        text => quote(text),
+pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
+    let calls = said.calls.iter().map(|call| {
+        fill(
+            r#"{"id":$,"type":"function","function":{"name":$,"arguments":$}}"#,
+            &[
+                &quote(&call.id),
+                &quote(&call.name),
+                &quote(&call.arguments),
+            ],
+        )
+    });
+    let calls = match list(calls).as_str() {
+        "" => String::new(),
+        calls => fill(r#","tool_calls":[$]"#, &[calls]),
     };
-    let calls: Vec<String> = script
-        .calls
-        .iter()
-        .map(|call| {
-            fill(
-                r#"{"id":$,"type":"function","function":{"name":$,"arguments":$}}"#,
-                &[
-                    &quote(&call.id),
-                    &quote(&call.name),
-                    &quote(&call.arguments),
-                ],
-            )
-        })
-        .collect();
-    let calls = match calls.is_empty() {
-        true => String::new(),
-        false => fill(r#","tool_calls":[$]"#, &[&calls.join(",")]),
-    };
-    let reasoning = match reasoning.as_str() {
+    let reasoning = match said.reasoning.as_str() {
         "" => String::new(),
         text => fill(r#","reasoning_content":$"#, &[&quote(text)]),
     };
-    let reason = voice
-        .reason(REASONS)
-        .map_or_else(|| "null".to_owned(), quote);
+    let reason = voice.reason(REASONS);
     fill(
         r#"{"id":"chatcmpl-$","object":"chat.completion","created":$,"model":$,"system_fingerprint":"fp_fake","choices":[{"index":0,"message":{"role":"assistant","content":$,"refusal":$$$},"logprobs":null,"finish_reason":$}],"usage":$}"#,
         &[
             &voice.id,
             &voice.created.to_string(),
             &quote(&voice.model),
-            &said(&text),
-            &said(&refusal),
+            &quote_or_null(Some(&said.text)),
+            &quote_or_null(Some(&said.refusal)),
             &reasoning,
             &calls,
-            &reason,
+            &quote_or_null(reason),
             &voice.usage(USAGE),
         ],
     )

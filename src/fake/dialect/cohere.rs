@@ -1,6 +1,6 @@
 //! Cohere, version 2: named events around blocks of content, `message-end`, `[DONE]`.
 
-use super::{Block, Say, Voice, error, fill, quote};
+use super::{Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     match say {
@@ -45,13 +45,7 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         }
         Say::Finish => enter(voice, None, "", out),
         Say::Mark => {
-            let reason = voice.reason(["COMPLETE", "MAX_TOKENS", "TOOL_CALL", "ERROR_TOXIC"]);
-            end(
-                voice,
-                &reason.map_or_else(|| "null".to_owned(), quote),
-                "",
-                out,
-            );
+            end(voice, &quote_or_null(voice.reason(REASONS)), "", out);
             voice.event(None, "[DONE]", out);
         }
         Say::Error(status) => {
@@ -100,23 +94,55 @@ fn delta(voice: &Voice, template: &str, text: &str, out: &mut Vec<u8>) {
 }
 
 fn end(voice: &Voice, reason: &str, error: &str, out: &mut Vec<u8>) {
-    let usage = match voice.has_usage {
-        true => {
-            let tokens = [
-                voice.input_tokens.to_string(),
-                voice.output_tokens.to_string(),
-            ];
-            let [input, output] = tokens.each_ref().map(String::as_str);
-            fill(
-                r#","usage":{"billed_units":{"input_tokens":$,"output_tokens":$},"tokens":{"input_tokens":$,"output_tokens":$}}"#,
-                &[input, output, input, output],
-            )
-        }
-        false => String::new(),
-    };
     let fields = fill(
         r#""id":"$","delta":{"finish_reason":$$$}"#,
-        &[&voice.id, reason, error, &usage],
+        &[&voice.id, reason, error, &usage(voice)],
     );
     emit(voice, "message-end", &fields, out);
 }
+
+fn usage(voice: &Voice) -> String {
+    if !voice.has_usage {
+        return String::new();
+    }
+    let tokens = [voice.input_tokens, voice.output_tokens].map(|count| count.to_string());
+    let [input, output] = tokens.each_ref().map(String::as_str);
+    fill(
+        r#","usage":{"billed_units":{"input_tokens":$,"output_tokens":$},"tokens":{"input_tokens":$,"output_tokens":$}}"#,
+        &[input, output, input, output],
+    )
+}
+
+pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
+    let mut content = Vec::new();
+    if !said.reasoning.is_empty() {
+        let text = quote(&said.reasoning);
+        content.push(fill(r#"{"type":"thinking","thinking":$}"#, &[&text]));
+    }
+    let text = format!("{}{}", said.text, said.refusal);
+    if !text.is_empty() {
+        content.push(fill(r#"{"type":"text","text":$}"#, &[&quote(&text)]));
+    }
+    let calls = said.calls.iter().map(|call| {
+        fill(
+            r#"{"id":$,"type":"function","function":{"name":$,"arguments":$}}"#,
+            &[
+                &quote(&call.id),
+                &quote(&call.name),
+                &quote(&call.arguments),
+            ],
+        )
+    });
+    fill(
+        r#"{"id":"$","finish_reason":$,"message":{"role":"assistant","content":[$],"tool_calls":[$]}$}"#,
+        &[
+            &voice.id,
+            &quote_or_null(voice.reason(REASONS)),
+            &list(content),
+            &list(calls),
+            &usage(voice),
+        ],
+    )
+}
+
+const REASONS: [&str; 4] = ["COMPLETE", "MAX_TOKENS", "TOOL_CALL", "ERROR_TOXIC"];

@@ -1,22 +1,26 @@
 //! Gemini: whole answers that hold what is new; the end of the body is the end.
 
-use super::{Say, Voice, error, fill, quote};
+use super::{Said, Say, Voice, error, fill, list, quote};
+use crate::fake::script::Call;
 use crate::fake::settings::Finish;
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     let part = match say {
-        Say::Text(text) => fill(r#"{"text":$}"#, &[&quote(text)]),
-        Say::Reasoning(text) => fill(r#"{"text":$,"thought":true}"#, &[&quote(text)]),
+        Say::Text(text) => spoken(text),
+        Say::Reasoning(text) => thought(text),
         Say::Refusal(_) => {
             voice.finish = Finish::Filter;
             return;
         }
         // A call comes whole.
-        Say::Call(_, call) => fill(
-            r#"{"functionCall":{"name":$,"args":$}}"#,
-            &[&quote(&call.name), &call.arguments],
-        ),
-        Say::Finish => return finish(voice, out),
+        Say::Call(_, call) => called(call),
+        Say::Finish => {
+            if let Some(reason) = reason(voice) {
+                let answer = answer(voice, r#"{"role":"model"}"#, &reason);
+                piece(voice, &answer, out);
+            }
+            return;
+        }
         Say::Error(status) => return piece(voice, &error::body(voice.dialect, *status), out),
         Say::Mark if !voice.wants_events => {
             let end: &[u8] = if voice.sequence == 0 { b"[]" } else { b"]" };
@@ -24,36 +28,56 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         }
         Say::Open | Say::Arguments(..) | Say::Mark | Say::BadJson | Say::Comment => return,
     };
-    answer(
-        voice,
-        &fill(r#"{"parts":[$],"role":"model"}"#, &[&part]),
-        "",
-        out,
-    );
+    let answer = answer(voice, &content(&part), "");
+    piece(voice, &answer, out);
 }
 
-fn finish(voice: &mut Voice, out: &mut Vec<u8>) {
-    let reason = voice.reason(["STOP", "MAX_TOKENS", "STOP", "SAFETY"]);
-    let reason = reason.map(|reason| fill(r#","finishReason":"$""#, &[reason]));
-    if let Some(reason) = reason {
-        answer(voice, r#"{"role":"model"}"#, &reason, out);
+pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
+    let mut parts = Vec::new();
+    if !said.reasoning.is_empty() {
+        parts.push(thought(&said.reasoning));
     }
+    if !said.text.is_empty() {
+        parts.push(spoken(&said.text));
+    }
+    parts.extend(said.calls.iter().map(called));
+    let reason = reason(voice).unwrap_or_default();
+    answer(voice, &content(&list(parts)), &reason)
 }
 
-fn answer(voice: &mut Voice, content: &str, reason: &str, out: &mut Vec<u8>) {
+fn spoken(text: &str) -> String {
+    fill(r#"{"text":$}"#, &[&quote(text)])
+}
+
+fn thought(text: &str) -> String {
+    fill(r#"{"text":$,"thought":true}"#, &[&quote(text)])
+}
+
+fn called(call: &Call) -> String {
+    fill(
+        r#"{"functionCall":{"name":$,"args":$}}"#,
+        &[&quote(&call.name), &call.arguments],
+    )
+}
+
+fn content(parts: &str) -> String {
+    fill(r#"{"parts":[$],"role":"model"}"#, &[parts])
+}
+
+fn reason(voice: &Voice) -> Option<String> {
+    let reason = voice.reason(["STOP", "MAX_TOKENS", "STOP", "SAFETY"])?;
+    Some(fill(r#","finishReason":"$""#, &[reason]))
+}
+
+fn answer(voice: &Voice, content: &str, reason: &str) -> String {
     let usage = match voice.has_usage {
-        true => fill(
-            r#","usageMetadata":$"#,
-            &[&voice
-                .usage(r#"{"promptTokenCount":$,"candidatesTokenCount":$,"totalTokenCount":$}"#)],
-        ),
+        true => fill(r#","usageMetadata":$"#, &[&voice.usage(USAGE)]),
         false => String::new(),
     };
-    let answer = fill(
+    fill(
         r#"{"candidates": [{"content": $$,"index": 0}]$,"modelVersion": $,"responseId": "$"}"#,
         &[content, reason, &usage, &quote(&voice.model), &voice.id],
-    );
-    piece(voice, &answer, out);
+    )
 }
 
 /// An event, or an element of the array.
@@ -66,3 +90,5 @@ fn piece(voice: &mut Voice, json: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(between);
     out.extend_from_slice(json.as_bytes());
 }
+
+const USAGE: &str = r#"{"promptTokenCount":$,"candidatesTokenCount":$,"totalTokenCount":$}"#;

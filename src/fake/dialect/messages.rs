@@ -1,6 +1,6 @@
 //! Anthropic Messages: named events around blocks of content, `message_stop`.
 
-use super::{Block, Say, Voice, error, fill, quote};
+use super::{Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     match say {
@@ -94,10 +94,7 @@ fn delta(voice: &Voice, template: &str, text: &str, out: &mut Vec<u8>) {
 fn finish(voice: &mut Voice, out: &mut Vec<u8>) {
     enter(voice, None, out);
     let (reason, details) = match voice.text.as_str() {
-        "" => (
-            voice.reason(["end_turn", "max_tokens", "tool_use", "refusal"]),
-            String::new(),
-        ),
+        "" => (voice.reason(REASONS), String::new()),
         refusal => (
             Some("refusal"),
             fill(
@@ -121,3 +118,40 @@ fn finish(voice: &mut Voice, out: &mut Vec<u8>) {
         voice.event(Some("message_delta"), &data, out);
     }
 }
+
+pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
+    let mut blocks = Vec::new();
+    if !said.reasoning.is_empty() {
+        blocks.push(fill(
+            r#"{"type":"thinking","thinking":$,"signature":"c2lnbmVk"}"#,
+            &[&quote(&said.reasoning)],
+        ));
+    }
+    if !said.text.is_empty() {
+        let text = quote(&said.text);
+        blocks.push(fill(r#"{"type":"text","text":$}"#, &[&text]));
+    }
+    blocks.extend(said.calls.iter().map(|call| {
+        fill(
+            r#"{"type":"tool_use","id":$,"name":$,"input":$}"#,
+            &[&quote(&call.id), &quote(&call.name), &call.arguments],
+        )
+    }));
+    let reason = match said.refusal.as_str() {
+        "" => voice.reason(REASONS),
+        _ => Some("refusal"),
+    };
+    fill(
+        r#"{"id":"msg_$","type":"message","role":"assistant","model":$,"content":[$],"stop_reason":$,"stop_sequence":null,"usage":{"input_tokens":$,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":$}}"#,
+        &[
+            &voice.id,
+            &quote(&voice.model),
+            &list(blocks),
+            &quote_or_null(reason),
+            &voice.input_tokens.to_string(),
+            &voice.output_tokens.to_string(),
+        ],
+    )
+}
+
+const REASONS: [&str; 4] = ["end_turn", "max_tokens", "tool_use", "refusal"];

@@ -27,10 +27,7 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         }
         Say::Finish => enter(voice, None, out),
         Say::Mark => {
-            let (name, status) = match voice.finish {
-                Finish::Length | Finish::Filter => ("response.incomplete", "incomplete"),
-                Finish::Stop | Finish::Calls | Finish::None => ("response.completed", "completed"),
-            };
+            let (name, status) = outcome(voice);
             let response = response(voice, status, "null");
             emit(voice, name, &fill(r#""response":$"#, &[&response]), out);
         }
@@ -42,6 +39,19 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
             emit(voice, "response.failed", &fields, out);
         }
         Say::BadJson | Say::Comment => {}
+    }
+}
+
+/// The answer as its terminal event would have it.
+pub(super) fn whole(voice: &Voice) -> String {
+    response(voice, outcome(voice).1, "null")
+}
+
+/// The terminal event of an answer, and its status.
+fn outcome(voice: &Voice) -> (&'static str, &'static str) {
+    match voice.finish {
+        Finish::Length | Finish::Filter => ("response.incomplete", "incomplete"),
+        Finish::Stop | Finish::Calls | Finish::None => ("response.completed", "completed"),
     }
 }
 
