@@ -32,7 +32,7 @@ use asked::Asked;
 use dialect::{Dialect, Voice, error};
 use playing::{Part, Playing};
 use script::Script;
-use seen::{Requests, Teller};
+use seen::{End, Requests, Teller};
 pub(crate) use settings::Settings;
 
 /// The service.
@@ -60,7 +60,7 @@ impl Fake {
         let query = request.query().unwrap_or_default();
         let asked = Asked::read(dialect, request.path(), query, body);
         let model = asked.as_ref().map_or("", |asked| asked.model.as_str());
-        let (number, before) = self.requests.note(request, body, model);
+        let (teller, before) = self.requests.note(request, body, model);
         let read = asked.and_then(|asked| {
             let settings = self.defaults.clone().with_model(&asked.model)?;
             Ok((asked, settings))
@@ -69,19 +69,15 @@ impl Fake {
             Ok((asked, settings)) if settings.is_healed(before) => (asked, settings.healed()),
             Ok(read) => read,
             Err(message) => {
-                self.requests
-                    .teller(number)
-                    .witness()
-                    .tell(seen::End::Complete);
+                teller.witness().tell(End::Complete);
                 return Reply::Response(error::bad_request(dialect, &message));
             }
         };
         let plan = Plan {
             dialect,
-            number,
             asked,
             settings,
-            teller: self.requests.teller(number),
+            teller,
         };
         let opening = Opening {
             request,
@@ -141,7 +137,6 @@ fn plain_error(status: u16, message: &str) -> Response {
 /// An answer that is about to begin.
 struct Plan {
     dialect: Dialect,
-    number: u64,
     asked: Asked,
     settings: Settings,
     teller: Teller,
@@ -159,7 +154,14 @@ impl Plan {
         }
         let script = Script::new(settings, &self.asked);
         let model = &self.asked.model;
-        let mut voice = Voice::new(*dialect, self.number, model, created, settings, &script);
+        let mut voice = Voice::new(
+            *dialect,
+            self.teller.number,
+            model,
+            created,
+            settings,
+            &script,
+        );
         let is_chat = matches!(dialect, Dialect::Chat | Dialect::Azure);
         if self.asked.streams {
             voice.adapt(self.asked.wants_events, !is_chat || self.asked.wants_usage);

@@ -1,6 +1,7 @@
 //! What came in, and how each of the connections ended: `GET /fake/requests`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -46,12 +47,23 @@ impl End {
     }
 }
 
+/// How the answer to a request ended.
+#[derive(Debug)]
+struct Told {
+    number: u64,
+    model: Arc<str>,
+    end: End,
+    at: Duration,
+}
+
 /// Knows whom to tell how the answer to a request ended.
 #[derive(Clone, Debug)]
 pub(super) struct Teller {
-    number: u64,
+    /// The number of the request.
+    pub(super) number: u64,
+    model: Arc<str>,
     clock: Clock,
-    sender: Sender<(u64, End, Duration)>,
+    sender: Sender<Told>,
 }
 
 impl Teller {
@@ -76,10 +88,16 @@ impl Witness {
             // Nobody listens once the server has ended.
             let Teller {
                 number,
+                model,
                 clock,
                 sender,
             } = &self.teller;
-            let _ = sender.send((*number, end, clock.now()));
+            let _ = sender.send(Told {
+                number: *number,
+                model: Arc::clone(model),
+                end,
+                at: clock.now(),
+            });
         }
     }
 }
@@ -95,7 +113,7 @@ impl Drop for Witness {
 struct Seen {
     number: u64,
     path: String,
-    model: String,
+    model: Arc<str>,
     began: Duration,
     end: Option<(End, Duration)>,
     headers: Vec<(String, String)>,
@@ -107,12 +125,22 @@ struct Seen {
 #[derive(Debug)]
 pub(super) struct Requests {
     clock: Clock,
-    sender: Sender<(u64, End, Duration)>,
-    receiver: Receiver<(u64, End, Duration)>,
+    sender: Sender<Told>,
+    receiver: Receiver<Told>,
     last: u64,
     seen: VecDeque<Seen>,
-    /// Requests by their model's name.
-    counts: BTreeMap<String, u64>,
+    counts: BTreeMap<Arc<str>, Count>,
+}
+
+/// The requests of a model: those that are no longer remembered one by one are counted too.
+#[derive(Debug)]
+struct Count {
+    /// The number of the first.
+    first: u64,
+    all: u64,
+    complete: u64,
+    cut: u64,
+    closed: u64,
 }
 
 impl Requests {
@@ -128,8 +156,9 @@ impl Requests {
         }
     }
 
-    /// Notes a request; its number, and how many of its model there were before it.
-    pub(super) fn note(&mut self, request: &Request, body: &[u8], model: &str) -> (u64, u64) {
+    /// Notes a request. Who tells how the answer to it ends, and how many of its model there were
+    /// before it.
+    pub(super) fn note(&mut self, request: &Request, body: &[u8], model: &str) -> (Teller, u64) {
         self.hear();
         self.last += 1;
         if self.seen.len() >= REQUESTS {
@@ -144,30 +173,38 @@ impl Requests {
         } else {
             None
         };
+        let model: Arc<str> = model.into();
         self.seen.push_back(Seen {
             number: self.last,
             path: request.path().to_owned(),
-            model: model.to_owned(),
+            model: Arc::clone(&model),
             began: self.clock.now(),
             end: None,
             headers: headers.collect(),
             body,
         });
-        if !self.counts.contains_key(model) && self.counts.len() >= MODELS {
+        if !self.counts.contains_key(&model) && self.counts.len() >= MODELS {
             self.counts.clear();
         }
-        let count = self.counts.entry(model.to_owned()).or_default();
-        *count += 1;
-        (self.last, *count - 1)
-    }
-
-    /// Who tells how the answer to this request ends.
-    pub(super) fn teller(&self, number: u64) -> Teller {
-        Teller {
-            number,
+        let first = self.last;
+        let count = self
+            .counts
+            .entry(Arc::clone(&model))
+            .or_insert_with(|| Count {
+                first,
+                all: 0,
+                complete: 0,
+                cut: 0,
+                closed: 0,
+            });
+        count.all += 1;
+        let teller = Teller {
+            number: self.last,
+            model,
             clock: self.clock,
             sender: self.sender.clone(),
-        }
+        };
+        (teller, count.all - 1)
     }
 
     /// Forgets all.
@@ -182,20 +219,7 @@ impl Requests {
         let wanted = |name: &str| model.is_none_or(|model| model == name);
         let mut models = serde_json::Map::new();
         for (name, count) in self.counts.iter().filter(|(name, _)| wanted(name)) {
-            let of_model = || self.seen.iter().filter(|seen| seen.model == *name);
-            let ended = |end| {
-                of_model()
-                    .filter(|seen| seen.end.is_some_and(|(how, _)| how == end))
-                    .count()
-            };
-            let state = json!({
-                "count": count,
-                "open": of_model().filter(|seen| seen.end.is_none()).count(),
-                "complete": ended(End::Complete),
-                "cut": ended(End::Cut),
-                "closed_by_client": ended(End::Closed),
-            });
-            models.insert(name.clone(), state);
+            models.insert(name.to_string(), count.report());
         }
         let requests = self.seen.iter().filter(|seen| wanted(&seen.model));
         let requests: Vec<Value> = requests.map(Seen::report).collect();
@@ -205,12 +229,34 @@ impl Requests {
 
     /// Takes in what the witnesses have told.
     fn hear(&mut self) {
-        while let Ok((number, end, at)) = self.receiver.try_recv() {
+        while let Ok(told) = self.receiver.try_recv() {
             let mut seen = self.seen.iter_mut();
-            if let Some(seen) = seen.find(|seen| seen.number == number) {
-                seen.end = Some((end, at));
+            if let Some(seen) = seen.find(|seen| seen.number == told.number) {
+                seen.end = Some((told.end, told.at));
+            }
+            let count = self.counts.get_mut(&told.model);
+            // One from before all was forgotten counts no more.
+            if let Some(count) = count.filter(|count| count.first <= told.number) {
+                match told.end {
+                    End::Complete => count.complete += 1,
+                    End::Cut => count.cut += 1,
+                    End::Closed => count.closed += 1,
+                }
             }
         }
+    }
+}
+
+impl Count {
+    fn report(&self) -> Value {
+        let ended = self.complete + self.cut + self.closed;
+        json!({
+            "count": self.all,
+            "open": self.all.saturating_sub(ended),
+            "complete": self.complete,
+            "cut": self.cut,
+            "closed_by_client": self.closed,
+        })
     }
 }
 
@@ -221,7 +267,7 @@ impl Seen {
         json!({
             "number": self.number,
             "path": self.path,
-            "model": self.model,
+            "model": &*self.model,
             "state": self.end.map_or("open", |(end, _)| end.as_str()),
             "began_ms": millis(self.began),
             "ended_ms": self.end.map(|(_, at)| millis(at)),
@@ -243,3 +289,52 @@ const MODELS: usize = 4096;
 
 /// Bytes of a body that is remembered.
 const BODY_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use lmserver_proto::http1::server::{Connection, Event};
+
+    use super::*;
+
+    fn request() -> Request {
+        let mut connection = Connection::new();
+        connection.feed(b"POST /api/chat HTTP/1.1\r\nHost: a\r\n\r\n");
+        match connection.next_event(&lmserver_proto::http1::Limits::default()) {
+            Ok(Some(Event::Request { head, .. })) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_model_s_requests_are_counted_longer_than_they_are_remembered() {
+        let (mut requests, request) = (Requests::new(), request());
+        let (teller, before) = requests.note(&request, b"{}", "old");
+        assert_eq!(before, 0);
+        let mut open = teller.witness();
+        for _ in 0..REQUESTS {
+            drop(requests.note(&request, b"{}", "new").0.witness());
+        }
+        let report = requests.report(None);
+        assert_eq!(report["models"]["old"]["open"], 1);
+        assert_eq!(report["models"]["new"]["closed_by_client"], REQUESTS);
+        assert_eq!(report["requests"][0]["model"], "new");
+        open.tell(End::Complete);
+        drop(open);
+        let report = requests.report(Some("old"));
+        assert_eq!(report["models"]["old"]["complete"], 1);
+        assert_eq!(report["models"]["old"]["closed_by_client"], 0);
+        assert_eq!(report["models"]["new"], Value::Null);
+    }
+
+    #[test]
+    fn what_ends_after_all_was_forgotten_is_not_counted() {
+        let (mut requests, request) = (Requests::new(), request());
+        let open = requests.note(&request, b"no JSON", "m").0.witness();
+        requests.clear();
+        assert_eq!(requests.note(&request, b"{}", "m").1, 0);
+        drop(open);
+        let report = requests.report(None);
+        assert_eq!(report["models"]["m"]["open"], 1);
+        assert_eq!(report["requests"].as_array().map(Vec::len), Some(1));
+    }
+}

@@ -3,17 +3,17 @@
 // However a provider fails: one terminal event or one clear HTTP error, in bounded time; the provider's connection is
 // closed; nobody else is asked after the first word; and `attempts` tells who failed before.
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { FAULTS, FORMATS, POSITIONS, WORDS } from './lib/faults.mjs';
 import { INGRESSES } from './lib/ingress.mjs';
-import { eventually, test } from './lib/condition.mjs';
+import { eventually } from './lib/condition.mjs';
 import { Server } from './lib/server.mjs';
 
 /** The first event, the next one, all: short, but long for a machine that does everything at once. */
 const TIMERS = { first_event: 1500, between_events: 1500, total: 4000 };
 
 /** How many rows go on at the same time. */
-const TOGETHER = 100;
+const TOGETHER = 128;
 
 /** From the terminal event to the end of the provider's connection. */
 const CLOSED_WITHIN = 1000;
@@ -26,16 +26,18 @@ const rows = [];
 let server;
 let fake;
 
-/** The rows of a format: all of it for one, each fault once for the others, in turns. */
+/** The rows of a format: all of them for one, for the others each fault once, in turns. */
 function expand(format, isWhole) {
   for (const [at, fault] of FAULTS.entries()) {
-    const expected = fault.formats?.[format] ?? fault;
+    const expected = { ...fault, ...fault.formats?.[format] };
     if (expected.skip) continue;
     const all = INGRESSES.flatMap((ingress) => POSITIONS.map((position) => ({ ingress, position })));
     const turn = at + Object.keys(FORMATS).indexOf(format) * 2;
-    for (const one of isWhole ? all : [all[turn % all.length]]) {
+    // What is no fault is asked for in each way, but not at each place.
+    const some = fault.fails ? all : all.filter((_, index) => index % POSITIONS.length === at % POSITIONS.length);
+    for (const one of isWhole ? some : [all[turn % all.length]]) {
       const id = `r${rows.length}`;
-      rows.push({ ...one, id, format, fault, expected, target: `${fault.words},id=${id}`, name: `${fault.words} (${format}, ${one.ingress.name}, ${one.position})` });
+      rows.push({ ...one, id, format, expected, target: `${fault.words},id=${id}`, name: `${fault.words} (${format}, ${one.ingress.name}, ${one.position})` });
     }
   }
 }
@@ -110,9 +112,9 @@ async function play(row) {
     return state.open === 0 && state;
   }, 'the end of the connection to the provider', CLOSED_WITHIN);
   // A connection that is closed before it has answered may have been an old one: then it is asked once more.
-  const most = row.fault.words.includes('@start') ? 2 : 1;
+  const most = row.expected.words.includes('@start') ? 2 : 1;
   assert.ok(own.count >= 1 && own.count <= most, `it was asked ${own.count} times`);
-  if (row.fault.closes) assert.equal(own.closed_by_client, own.count, `the connection ended so: ${JSON.stringify(own)}`);
+  if (row.expected.closes) assert.equal(own.closed_by_client, own.count, `the connection ended so: ${JSON.stringify(own)}`);
   if (row.position === 'first') assert.equal((await seen(`${HEALTHY},id=${row.id}s`)).count, want.asks, 'the second target');
 }
 
@@ -127,9 +129,9 @@ describe('faults', () => {
     await fake?.stop();
   });
 
-  test('whatever a provider does, a client is told one end', async () => {
+  test('whatever a provider does, a client is told one end', { timeout: 180_000 }, async () => {
     const failures = [];
-    const waiting = rows.filter(({ name }) => name.includes(process.env.FAULT ?? ''));
+    const waiting = rows.filter(({ name }) => new RegExp(process.env.FAULT ?? '').test(name));
     const count = waiting.length;
     const began = Date.now();
     await Promise.all(Array.from({ length: TOGETHER }, async () => {
@@ -141,7 +143,7 @@ describe('faults', () => {
 
   test('nothing is left behind', async () => {
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    assert.match(metrics, /^lmserver_panics_total 0$/m);
-    assert.match(metrics, /^lmserver_runs 0$/m);
+    assert.ok(/^lmserver_panics_total 0$/m.test(metrics), 'a plugin panicked');
+    assert.ok(/^lmserver_runs 0$/m.test(metrics), 'answers still run');
   });
 });

@@ -1,7 +1,7 @@
 // The faults of `lmserver fake`, and what is to become of each.
 //
 // `words` go into the model's name. `fails` is the code (or codes) that a client is told, and how many tokens it has
-// had by then; without it the answer is whole. `final`: nobody else is asked even where nothing was said. `closes`: it is
+// had by then; without it the answer is whole (`ok` is its text). `final`: nobody else is asked even where nothing was said. `closes`: it is
 // lmserver that has to close the connection. `formats` tells what is different where.
 
 /** What `words=4` says. */
@@ -14,6 +14,10 @@ export const POSITIONS = ['only', 'first', 'last'];
 export const FORMATS = {
   openai: { kind: 'openai', path: '/v1' },
   azure: { kind: 'azure', path: '', keys: 'api_version = "2024-10-21"\napi_key = "key"\n' },
+  anthropic: { kind: 'anthropic', path: '/v1' },
+  gemini: { kind: 'gemini', path: '/v1beta' },
+  ollama: { kind: 'ollama', path: '' },
+  cohere: { kind: 'cohere', path: '' },
 };
 
 const UNREACHABLE = 'provider_unreachable';
@@ -25,16 +29,23 @@ const OVERLOADED = 'provider_overloaded';
 const whole = (words, more = {}) => ({ words: `words=4,${words}`, ...more });
 const fails = (words, code, tokens, more = {}) => ({ words: `words=4,${words}`, fails: [code, tokens], ...more });
 const refused = (words, code, more = {}) => fails(words, code, 0, more);
+/** What is different in some formats. */
+const but = (formats, code, tokens) => ({ formats: Object.fromEntries(formats.map((format) => [format, { fails: [code, tokens] }])) });
+/** These end with their end marker alone. */
+const MARKED = ['responses', 'ollama', 'cohere'];
+/** These do not say of what kind an error in the stream is. */
+const MUTE = ['ollama', 'cohere'];
 
 export const FAULTS = [
-  // Not a fault, but no reason to fail either.
+  // No reason to fail.
   whole('delay=5ms'),
   whole('split=1'),
   whole('split=7,gap=1ms,delay=1ms'),
   whole('split=crlf'),
   whole('split=utf8,unicode', { ok: 'wört😀1 wört😀2 wört😀3 wört😀4 ' }),
   whole('eol=crlf'),
-  whole('eol=cr'),
+  // A line of JSON ends with a line feed.
+  whole('eol=cr', { formats: { ollama: { skip: true } } }),
   whole('comments,delay=2ms'),
   whole('gzip,delay=2ms'),
   whole('until_close'),
@@ -45,10 +56,10 @@ export const FAULTS = [
   whole('no_usage'),
   whole('reasoning=3'),
   whole('huge=64K', { ok: `${'x'.repeat(64 << 10)}w2 w3 w4 ` }),
-  whole('no_mark'),
-  whole('finish=none'),
+  whole('no_mark', but(MARKED, TRUNCATED, 4)),
+  whole('finish=none', but(['gemini', 'bedrock'], TRUNCATED, 4)),
   whole('bad_json@2'),
-  whole('garbage@2'),
+  whole('garbage@2', but(['bedrock'], [ERROR, TRUNCATED], 2)),
   whole('stall=300ms@2'),
   whole('stall=300ms@start'),
 
@@ -65,7 +76,7 @@ export const FAULTS = [
   fails('reset@2.5,split=50,gap=1ms', TRUNCATED, 2),
   fails('cut@0.5', TRUNCATED, 0),
   fails('cut@finish', TRUNCATED, 4),
-  whole('cut@end'),
+  whole('cut@end', but(MARKED, TRUNCATED, 4)),
   whole('cut@last'),
   whole('reset@last,delay=1ms'),
   fails('until_close,cut@2', TRUNCATED, 2),
@@ -83,7 +94,7 @@ export const FAULTS = [
   fails('stall@finish', TIMEOUT, 4, { closes: true }),
   fails('stall@end', TIMEOUT, 4, { closes: true }),
   fails('endless,delay=9ms', TIMEOUT, Infinity, { closes: true }),
-  whole('stall@last', { closes: true }),
+  whole('stall@last', { closes: true, ...but(['gemini'], TIMEOUT, 4) }),
 
   // Refused.
   refused('status=400', 'provider_bad_request', { final: true }),
@@ -108,10 +119,10 @@ export const FAULTS = [
 
   // Failing on the way.
   fails('error@0', ERROR, 0),
-  fails('error=529@0', OVERLOADED, 0),
+  fails('error=529@0', OVERLOADED, 0, but(MUTE, ERROR, 0)),
   fails('error@2', ERROR, 2),
-  fails('error=429@2', 'provider_rate_limited', 2),
-  fails('error=529@2,delay=2ms', OVERLOADED, 2),
+  fails('error=429@2', 'provider_rate_limited', 2, but(MUTE, ERROR, 2)),
+  fails('error=529@2,delay=2ms', OVERLOADED, 2, but(MUTE, ERROR, 2)),
   fails('error@finish', ERROR, 4),
   fails('truncate@body', TRUNCATED, 0),
   fails('truncate@2', TRUNCATED, 2),

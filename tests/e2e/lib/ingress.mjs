@@ -56,6 +56,15 @@ async function refused(server, response) {
   return confirmed(server, response, { type: 'error', code: error.code });
 }
 
+/** A refusal in the shape of Anthropic's, whose words are fewer. */
+async function refusedInItsWay(server, response) {
+  const { type, error } = await response.json();
+  assert.equal(type, 'error');
+  assert.equal(typeof error.type, 'string');
+  assert.equal(typeof error.message, 'string');
+  return confirmed(server, response, { type: 'error' });
+}
+
 export const INGRESSES = [
   {
     name: 'POST and SSE',
@@ -104,6 +113,49 @@ export const INGRESSES = [
       if (response.status !== 200) return refused(server, response);
       const { choices } = await response.json();
       return confirmed(server, response, { type: 'end', text: choices[0].message.content });
+    },
+  },
+  {
+    name: 'messages',
+    hasStatus: true,
+    async ask(server, model) {
+      const body = { model, stream: true, max_tokens: 100, messages: [{ role: 'user', content: QUESTION }] };
+      const response = await post(server, '/v1/messages', body);
+      if (response.status !== 200) return refusedInItsWay(server, response);
+      const events = (await dataOf(response)).map((data) => JSON.parse(data));
+      const ends = events.filter(({ type }) => type === 'message_stop' || type === 'error');
+      assert.equal(ends.length, 1, `the stream ended with ${JSON.stringify(events.slice(-3))}`);
+      assert.equal(events.at(-1), ends[0]);
+      const text = events.map(({ delta }) => delta?.text ?? '').join('');
+      return confirmed(server, response, { type: ends[0].type === 'error' ? 'error' : 'end', text });
+    },
+  },
+  {
+    name: 'messages as a whole',
+    hasStatus: true,
+    async ask(server, model) {
+      const body = { model, max_tokens: 100, messages: [{ role: 'user', content: QUESTION }] };
+      const response = await post(server, '/v1/messages', body);
+      if (response.status !== 200) return refusedInItsWay(server, response);
+      const { content } = await response.json();
+      return confirmed(server, response, { type: 'end', text: content.map(({ text }) => text ?? '').join('') });
+    },
+  },
+  {
+    name: 'useChat',
+    hasStatus: true,
+    async ask(server, model) {
+      const body = { id: model, model, trigger: 'submit-message', messages: [{ id: '1', role: 'user', parts: [{ type: 'text', text: QUESTION }] }] };
+      const response = await post(server, '/api/ui/chat', body);
+      if (response.status !== 200) {
+        const { error } = await response.json();
+        return confirmed(server, response, { type: 'error', code: error.code });
+      }
+      const parts = (await dataOf(response)).filter((it) => it !== '[DONE]').map((it) => JSON.parse(it));
+      const ends = parts.filter(({ type }) => type === 'finish' || type === 'error');
+      assert.equal(ends.length, 1, `the stream ended with ${JSON.stringify(parts.slice(-3))}`);
+      const text = parts.map(({ type, delta }) => (type === 'text-delta' ? delta : '')).join('');
+      return confirmed(server, response, { type: ends[0].type === 'error' ? 'error' : 'end', text });
     },
   },
 ];
