@@ -89,7 +89,7 @@ pub(crate) fn request(question: &Value) -> ChatRequest {
     };
     let stop = list("stop").into_iter().flatten();
     let seed = question.get("seed").and_then(Value::as_number);
-    let extra = question.get("extra").and_then(Value::as_object);
+    let object = |key: &str| question.get(key).and_then(Value::as_object).cloned();
     ChatRequest {
         messages,
         system: text("system"),
@@ -104,7 +104,8 @@ pub(crate) fn request(question: &Value) -> ChatRequest {
         reasoning_effort: text("reasoning_effort"),
         user: text("user"),
         metadata: question.get("metadata").cloned(),
-        extra: extra.cloned().unwrap_or_else(Map::new),
+        options: object("options").unwrap_or_else(Map::new),
+        extra: object("extra").unwrap_or_else(Map::new),
     }
 }
 

@@ -72,11 +72,39 @@ pub(crate) fn body(
     let max_tokens = thinking::apply(style, dialect.max_tokens, question, &mut body)?;
     body.insert("max_tokens".into(), max_tokens.into());
 
+    for (name, value) in question.options(&OPTIONS)? {
+        if name == PARALLEL {
+            forbid_parallel_calls(value, &mut body);
+        } else {
+            body.insert(name.into(), value.clone());
+        }
+    }
     lenient::merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
     Ok(Value::Object(body))
 }
+
+/// Whether calls may stand side by side is said with the choice of tools.
+fn forbid_parallel_calls(are_allowed: &Value, body: &mut Map<String, Value>) {
+    if *are_allowed != Value::Bool(false) || !body.contains_key("tools") {
+        return;
+    }
+    let choice = body
+        .entry("tool_choice")
+        .or_insert_with(|| json!({"type": "auto"}));
+    // Where none may be called there is no such key.
+    if let Some(choice) = choice.as_object_mut()
+        && choice.get("type") != Some(&json!("none"))
+    {
+        choice.insert("disable_parallel_tool_use".into(), true.into());
+    }
+}
+
+/// The options that have words here.
+const OPTIONS: [(&str, &str); 2] = [("parallel_tool_calls", PARALLEL), ("top_k", "top_k")];
+
+const PARALLEL: &str = "disable_parallel_tool_use";
 
 /// The system prompt's blocks, and the messages.
 fn conversation(question: &Question<'_>) -> Result<(Vec<Value>, Vec<Value>), ProviderError> {

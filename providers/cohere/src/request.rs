@@ -35,11 +35,21 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
         body.extend(value.map(|value| (name.to_owned(), value)));
     }
     add_tools(question, &mut body)?;
+    for (name, value) in question.options(&OPTIONS)? {
+        body.insert(name.into(), value.clone());
+    }
     json::merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
     Ok(body.into())
 }
+
+/// The options that have words here.
+const OPTIONS: [(&str, &str); 3] = [
+    ("frequency_penalty", "frequency_penalty"),
+    ("presence_penalty", "presence_penalty"),
+    ("top_k", "k"),
+];
 
 fn message(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderError> {
     let mut message = Map::new();

@@ -263,8 +263,18 @@ fn generation_config(
     ] {
         config.extend(value.map(|value| (name.to_owned(), value)));
     }
+    for (name, value) in question.options(&OPTIONS)? {
+        config.insert(name.into(), value.clone());
+    }
     Ok(config)
 }
+
+/// The further options that have words here.
+const OPTIONS: [(&str, &str); 3] = [
+    ("frequency_penalty", "frequencyPenalty"),
+    ("presence_penalty", "presencePenalty"),
+    ("top_k", "topK"),
+];
 
 /// The effort as Google's own OpenAI form maps it: a budget of tokens for Gemini 2.5, a level for
 /// later models.

@@ -344,3 +344,14 @@ fn what_gemini_cannot_express_is_refused_by_name() {
     let refusal = body_for("gemini-3-pro", &json!({"reasoning_effort": "none"})).unwrap_err();
     assert!(refusal.starts_with("gemini cannot express no reasoning at all of gemini-3-pro"));
 }
+
+#[test]
+fn further_options_have_words_or_are_refused() {
+    let options =
+        json!({"top_k": 4, "presence_penalty": 0.5, "frequency_penalty": 0.25, "store": true});
+    let body = body_for(MODEL, &json!({"options": options})).unwrap();
+    let config = json!({"topK": 4, "presencePenalty": 0.5, "frequencyPenalty": 0.25});
+    assert_eq!(body, with_key(plain(), "generationConfig", config));
+    let refused = body_for(MODEL, &json!({"options": {"logit_bias": {"50": 1}}})).unwrap_err();
+    assert!(refused.contains("cannot express `logit_bias`"), "{refused}");
+}

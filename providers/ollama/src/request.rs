@@ -12,7 +12,7 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), messages(question)?.into());
-    let options = options(question);
+    let options = options(question)?;
     let format = match question.response_format()? {
         ResponseFormat::Text => None,
         ResponseFormat::JsonObject => Some("json".into()),
@@ -102,7 +102,7 @@ fn tool_call(call: &Call<'_>) -> Result<Value, ProviderError> {
     Ok(json!({"function": {"name": call.name, "arguments": arguments}}))
 }
 
-fn options(question: &Question<'_>) -> Map<String, Value> {
+fn options(question: &Question<'_>) -> Result<Map<String, Value>, ProviderError> {
     let request = question.request;
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
     let mut options = Map::new();
@@ -115,8 +115,18 @@ fn options(question: &Question<'_>) -> Map<String, Value> {
     ] {
         options.extend(value.map(|value| (name.to_owned(), value)));
     }
-    options
+    for (name, value) in question.options(&OPTIONS)? {
+        options.insert(name.into(), value.clone());
+    }
+    Ok(options)
 }
+
+/// The further options that have words here.
+const OPTIONS: [(&str, &str); 3] = [
+    ("frequency_penalty", "frequency_penalty"),
+    ("presence_penalty", "presence_penalty"),
+    ("top_k", "top_k"),
+];
 
 fn think(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     match question.request.reasoning_effort.as_deref() {

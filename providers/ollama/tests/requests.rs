@@ -202,3 +202,15 @@ fn what_ollama_cannot_express_is_refused_by_name() {
         assert!(refusal.starts_with(want), "{refusal}, want {want}");
     }
 }
+
+#[test]
+fn further_options_have_words_or_are_refused() {
+    let options =
+        json!({"top_k": 4, "presence_penalty": 0.5, "frequency_penalty": 0.25, "store": true});
+    let body = body_for(&json!({"options": options})).unwrap();
+    let options = json!({"top_k": 4, "presence_penalty": 0.5, "frequency_penalty": 0.25});
+    assert_eq!(body["options"], options);
+    assert_eq!(body.get("store"), None);
+    let refused = body_for(&json!({"options": {"logit_bias": {"50": 1}}})).unwrap_err();
+    assert!(refused.contains("cannot express `logit_bias`"), "{refused}");
+}

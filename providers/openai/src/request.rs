@@ -45,10 +45,15 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
         body.extend(value.map(|value| (name.to_owned(), value)));
     }
     // OpenAI refuses metadata on an answer that it is not to store.
-    if request.extra.get("store") == Some(&Value::Bool(true)) {
+    let further = [&request.options, &request.extra];
+    if further
+        .iter()
+        .any(|it| it.get("store") == Some(&Value::Bool(true)))
+    {
         let notes = request.metadata.clone();
         body.extend(notes.map(|notes| ("metadata".to_owned(), notes)));
     }
+    body.extend(request.options.clone());
     merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
@@ -250,6 +255,22 @@ mod tests {
             "temperature": 2, "top_k": 40, "store": true, "metadata": {"a": "b"},
         });
         assert_eq!(body, want);
+    }
+
+    #[test]
+    fn further_options_are_handed_on() {
+        let options = json!({"parallel_tool_calls": false, "store": true});
+        let Value::Object(options) = options else {
+            panic!("an object")
+        };
+        let request = ChatRequest {
+            metadata: Some(json!({"a": "b"})),
+            options,
+            ..request()
+        };
+        let body = body_for(OPENAI, &request);
+        assert_eq!(body["parallel_tool_calls"], json!(false));
+        assert_eq!(body["metadata"], json!({"a": "b"}), "it is stored");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! | what | if it cannot be expressed |
 //! | --- | --- |
 //! | images, tools, tool choice, response format, stop texts | refused: the answer would mean something else |
-//! | seed, user, metadata, speakers' names | left out, as the plugin's table of keys says: they are hints |
+//! | further options that shape the answer (penalties, log probabilities, …) | refused |
+//! | seed, user, metadata, speakers' names, other options | left out, as the plugin's table of keys says: they are hints |
 //!
 //! All errors are `provider_bad_request`, and nothing has been sent then.
 
@@ -72,6 +73,18 @@ pub enum ResponseFormat<'a> {
     },
 }
 
+/// Options without which an answer is as good.
+const HINTS: [&str; 8] = [
+    "moderation",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "verbosity",
+];
+
 impl<'a> Question<'a> {
     /// Reads `request` for a provider of kind `kind`.
     #[must_use]
@@ -86,6 +99,27 @@ impl<'a> Question<'a> {
     /// A part or a call that is not of OpenAI's form.
     pub fn turns(&self) -> Result<Vec<Turn<'a>>, ProviderError> {
         turns::read(self.request)
+    }
+
+    /// The [options](ChatRequest::options) that were given, in the provider's words: `words` pairs
+    /// OpenAI's names with them. Mere hints without such a word are left out.
+    ///
+    /// # Errors
+    ///
+    /// An option that shapes the answer, and for which there is no word.
+    pub fn options<'w>(
+        &self,
+        words: &[(&str, &'w str)],
+    ) -> Result<Vec<(&'w str, &'a Value)>, ProviderError> {
+        let mut options = Vec::new();
+        for (name, value) in &self.request.options {
+            match words.iter().find(|(theirs, _)| theirs == name) {
+                Some((_, ours)) => options.push((*ours, value)),
+                None if HINTS.contains(&name.as_str()) => {}
+                None => return Err(self.cannot(&format!("`{name}`"))),
+            }
+        }
+        Ok(options)
     }
 
     /// The functions that may be called.
@@ -292,6 +326,22 @@ mod tests {
             let request = with("response_format", value);
             assert_eq!(Question::new(&request, "k").response_format(), Ok(want));
         }
+    }
+
+    #[test]
+    fn options_are_said_in_other_words_left_out_or_refused() {
+        let options = |value: Value| ChatRequest {
+            options: value.as_object().cloned().unwrap(),
+            ..ChatRequest::default()
+        };
+        let words = [("top_k", "k"), ("presence_penalty", "presence")];
+        let request = options(json!({"top_k": 4, "store": true, "presence_penalty": 0.5}));
+        let said = Question::new(&request, "kind").options(&words).unwrap();
+        assert_eq!(said, [("presence", &json!(0.5)), ("k", &json!(4))]);
+        let request = options(json!({"logit_bias": {"50": 1}}));
+        let refusal = Question::new(&request, "kind").options(&words).unwrap_err();
+        let want = "kind cannot express `logit_bias`";
+        assert!(refusal.message.starts_with(want), "{}", refusal.message);
     }
 
     #[test]

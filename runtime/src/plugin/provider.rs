@@ -203,6 +203,10 @@ pub struct ChatRequest {
     pub user: Option<String>,
     /// The client's own notes, handed on where the provider takes them.
     pub metadata: Option<Value>,
+    /// Further parameters of OpenAI's Chat Completions, by their names there, such as
+    /// `frequency_penalty`, `parallel_tool_calls` and (of others) `top_k`. A provider has words of
+    /// its own for them, or cannot express them.
+    pub options: Map<String, Value>,
     /// Merged into the provider's body last.
     pub extra: Map<String, Value>,
 }

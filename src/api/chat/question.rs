@@ -25,6 +25,7 @@ pub(super) fn read(body: &[u8]) -> Result<Question, Refusal> {
         return Err(object.wrong("model", &format!("at most {MODEL_MAX} bytes long")));
     }
     let request = ChatRequest {
+        options: serde_json::Map::new(),
         messages,
         system: object.string("system")?,
         temperature: object.number("temperature", 0.0, f64::MAX, "a number of at least 0")?,

@@ -451,3 +451,45 @@ fn what_cannot_be_said_is_refused_by_its_name() {
     let want = "`max_tokens` must be more than 1024 where `reasoning_effort` is set";
     assert_eq!(&*error.message, want);
 }
+
+#[test]
+fn further_options_have_words_or_are_refused() {
+    let with = |options: Value, tools: bool, choice: Option<Value>| {
+        let Value::Object(options) = options else {
+            panic!("an object")
+        };
+        let tool = json!([{"type": "function", "function": {"name": "f"}}]);
+        ChatRequest {
+            options,
+            tools: tools.then_some(tool),
+            tool_choice: choice,
+            ..hi()
+        }
+    };
+    let one = json!({"parallel_tool_calls": false, "top_k": 4, "service_tier": "flex"});
+    for (tools, choice, want) in [
+        (
+            true,
+            None,
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+        ),
+        (
+            true,
+            Some("required"),
+            json!({"type": "any", "disable_parallel_tool_use": true}),
+        ),
+        (true, Some("none"), json!({"type": "none"})),
+        (false, None, Value::Null),
+    ] {
+        let request = with(one.clone(), tools, choice.map(Value::from));
+        let body = translated(&request, "claude-sonnet-4-5").unwrap();
+        assert_eq!(body["tool_choice"], want);
+        assert_eq!(body["top_k"], 4);
+        assert_eq!(body.get("service_tier"), None);
+    }
+    let refused = translated(&with(json!({"logprobs": true}), false, None), "m").unwrap_err();
+    assert!(
+        refused.message.contains("cannot express `logprobs`"),
+        "{refused}"
+    );
+}

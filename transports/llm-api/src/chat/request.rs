@@ -43,7 +43,8 @@ pub(crate) fn read_object(mut object: Object) -> Result<Asked, Mistake> {
         metadata: object
             .object("metadata")?
             .map(|it| Value::Object(it.rest())),
-        extra: passed_on(object)?,
+        options: options(&mut object)?,
+        extra: object.rest(),
     };
     let form = Form { usage, legacy };
     Ok(Asked {
@@ -176,8 +177,8 @@ const PASSED: [(&str, Shape, &str); 16] = [
 ];
 
 /// What the provider is given beside what all providers know.
-fn passed_on(mut object: Object) -> Result<Map<String, Value>, Mistake> {
-    refuse_audio(&mut object)?;
+fn options(object: &mut Object) -> Result<Map<String, Value>, Mistake> {
+    refuse_audio(object)?;
     let mut passed = Map::new();
     for (key, shape, absent) in PASSED {
         let (want, is_right): (_, fn(&Value) -> bool) = match shape {
@@ -202,7 +203,6 @@ fn passed_on(mut object: Object) -> Result<Map<String, Value>, Mistake> {
             passed.insert(key.to_owned(), value);
         }
     }
-    passed.extend(object.rest());
     Ok(passed)
 }
 

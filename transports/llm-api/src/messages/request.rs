@@ -26,11 +26,11 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         user: user(&mut body)?,
         ..ChatRequest::default()
     };
-    let mut extra = Map::new();
     if let Some(mut choice) = body.object("tool_choice")? {
         request.tool_choice = Some(tool_choice(&mut choice)?);
         if choice.bool("disable_parallel_tool_use")? == Some(true) {
-            extra.insert("parallel_tool_calls".into(), false.into());
+            let options = &mut request.options;
+            options.insert("parallel_tool_calls".into(), false.into());
         }
     }
     if let Some(mut thinking) = body.object("thinking")? {
@@ -44,9 +44,15 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
             request.response_format = Some(json_schema(&mut format)?);
         }
     }
+    if let Some(top_k) = body.count("top_k", u64::MAX)? {
+        request.options.insert("top_k".into(), top_k.into());
+    }
     let is_stream = body.bool("stream")?.unwrap_or(false);
-    extra.extend(body.rest());
-    request.extra = extra;
+    // What is left says something to Anthropic alone: who answers may be somebody else.
+    for key in ["container", "inference_geo", "service_tier"] {
+        let _ = body.take(key);
+    }
+    request.extra = body.rest();
     Ok(Asked {
         model,
         request,
@@ -383,7 +389,7 @@ mod tests {
             json!({"a": 1})
         );
         assert_eq!(
-            Value::Object(request.extra),
+            Value::Object(request.options),
             json!({"top_k": 4, "parallel_tool_calls": false})
         );
     }
