@@ -210,15 +210,23 @@ def aws_event_stream():
         write("aws_event_stream", "3", content)
 
 
-def provider_openai():
-    for path in sorted((DATA / "openai").glob("*.sse")):
+def provider(target, folder):
+    for path in sorted((DATA / folder).glob("*.sse")):
         for mode in "034":
-            write("provider_openai", mode, path.read_bytes())
-    for path in sorted((DATA / "openai").glob("*.http")):
-        write("provider_openai", "6", path.read_bytes())
+            write(target, mode, path.read_bytes())
+    for path in sorted((DATA / folder).glob("*.http")):
+        write(target, "6", path.read_bytes())
     for body in ('{"error":{"message":"m","type":"t","code":"c"}}', '{"detail":[{"msg":"m"}]}', "text", ""):
         for mode in "0235":
-            write("provider_openai", mode, body)
+            write(target, mode, body)
+
+
+def provider_openai():
+    provider("provider_openai", "openai")
+
+
+def provider_openai_responses():
+    provider("provider_openai_responses", "openai-responses")
 
 
 def config():
@@ -371,7 +379,7 @@ def http_request():
 
 
 if __name__ == "__main__":
-    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai, config,
+    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai, provider_openai_responses, config,
                    connection, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)

@@ -52,6 +52,7 @@ impl Plugins {
                 feature = "gemini",
                 feature = "ollama",
                 feature = "openai",
+                feature = "openai-responses",
                 feature = "sse",
                 feature = "websocket"
             )),
@@ -72,6 +73,8 @@ impl Plugins {
         }
         #[cfg(feature = "azure")]
         plugins.provider("azure", lmserver_openai::azure::open);
+        #[cfg(feature = "openai-responses")]
+        plugins.provider("openai-responses", lmserver_openai_responses::open);
         #[cfg(feature = "gemini")]
         plugins.provider("gemini", lmserver_gemini::open);
         #[cfg(feature = "ollama")]

@@ -19,7 +19,9 @@ pub mod connection;
 pub mod cut;
 pub mod http_request;
 pub mod http_response;
+pub mod provider;
 pub mod provider_openai;
+pub mod provider_openai_responses;
 pub mod sse_decoder;
 pub mod ws_frames;
 

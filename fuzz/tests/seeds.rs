@@ -48,6 +48,14 @@ fn provider_openai() {
 }
 
 #[test]
+fn provider_openai_responses() {
+    each(
+        "provider_openai_responses",
+        lmserver_fuzz::provider_openai_responses::check,
+    );
+}
+
+#[test]
 fn config() {
     each("config", lmserver_fuzz::config::check);
 }

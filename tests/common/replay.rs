@@ -299,10 +299,7 @@ fn check_error(name: &str, error: &ProviderError, expected: &Value) {
         expected["retry_after_s"],
         "{name}: retry_after"
     );
-    let message = expected["message"]
-        .as_str()
-        .unwrap()
-        .replace("sk-fake-key", "[redacted]");
+    let message = redacted(expected["message"].as_str().unwrap());
     // Pages are shown by their words, and what a gateway was told is added to what it says.
     if !message.starts_with('<') {
         assert!(
@@ -314,6 +311,20 @@ fn check_error(name: &str, error: &ProviderError, expected: &Value) {
         !error.message.is_empty() && !error.message.contains("sk-fake-key"),
         "{name}: {error}"
     );
+}
+
+/// A message with its keys, whole or masked, replaced.
+fn redacted(message: &str) -> String {
+    let words = message.split(' ').map(|word| {
+        let is_key = word.starts_with("sk-");
+        let stop = if word.ends_with('.') { "." } else { "" };
+        if is_key {
+            format!("[redacted]{stop}")
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The response, the expectation and the name of every case of a wire format under a folder.

@@ -1,0 +1,329 @@
+//! The events of one response: what each says, into outputs.
+//!
+//! ```text
+//!   response.output_text.delta, …refusal.delta, …reasoning….delta ──► text
+//!   response.output_item.added, ….delta, ….done                   ──► tool calls, by output_index
+//!   response.completed, response.incomplete                       ──► End
+//!   response.failed, error                                        ──► ProviderError
+//! ```
+//!
+//! Texts that are repeated whole (`….done`) are not published again; arguments are, where none had
+//! come. Events of the tools that the provider itself runs are ignored, as all unknown ones.
+
+use std::borrow::Cow;
+
+use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
+use lmserver_runtime::http_provider::json::{self, Scanner};
+use lmserver_runtime::http_provider::{Answer, Events, Finish, Fragment, Speaker};
+use lmserver_runtime::plugin::provider::{Output, ProviderError};
+use serde_json::Value;
+
+/// Reads the items of one response.
+#[derive(Debug)]
+pub(crate) struct Items {
+    answer: Answer,
+    /// Something of an item has come: the copy of all items at the end says nothing new.
+    has_items: bool,
+}
+
+/// What is read of an event that adds to something.
+#[derive(Debug, Default)]
+struct Event<'a> {
+    kind: Option<Cow<'a, str>>,
+    delta: Option<Cow<'a, str>>,
+    /// The key of an item: ids may change between the events of one.
+    output_index: Option<u64>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads an event in one go, copying nothing. `None`: the patient reader is to see to it.
+    fn read(data: &'a [u8]) -> Option<Self> {
+        let mut scanner = Scanner::new(data);
+        let mut event = Self::default();
+        scanner.object(&mut |key, scanner| match key {
+            b"type" if event.kind.is_none() => {
+                event.kind = Some(scanner.string()?);
+                Some(())
+            }
+            b"delta" if event.delta.is_none() => {
+                event.delta = Some(scanner.string()?);
+                Some(())
+            }
+            b"output_index" if event.output_index.is_none() => {
+                event.output_index = Some(scanner.unsigned()?);
+                Some(())
+            }
+            b"type" | b"delta" | b"output_index" => None,
+            _ => scanner.skip(),
+        })?;
+        scanner.end()?;
+        Some(event)
+    }
+}
+
+impl Items {
+    /// A response of which nothing has come. `seed` makes the made-up ids of answers differ.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            answer: Answer::new(seed),
+            has_items: false,
+        }
+    }
+
+    /// Takes an event that adds to a text or to arguments. False: it is another.
+    fn delta(
+        &mut self,
+        kind: &str,
+        event: &Event<'_>,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, ProviderError> {
+        let delta = event.delta.as_deref().unwrap_or_default();
+        match kind {
+            "response.output_text.delta" => self.answer.chunk(delta, out),
+            "response.refusal.delta" => self.answer.refusal(delta, out),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                self.answer.reasoning(delta, out);
+            }
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                let fragment = Fragment {
+                    number: event.output_index,
+                    arguments: delta,
+                    ..Fragment::default()
+                };
+                self.answer.call(&fragment, speaker, out)?;
+            }
+            _ => return Ok(false),
+        }
+        self.has_items = true;
+        Ok(true)
+    }
+
+    /// Takes any other event.
+    fn whole(
+        &mut self,
+        kind: &str,
+        document: &Value,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        let number = json::count(document.get("output_index"));
+        let response = document.get("response").unwrap_or(&Value::Null);
+        match kind {
+            "response.output_item.added" | "response.output_item.done" => {
+                let item = document.get("item").unwrap_or(&Value::Null);
+                self.call(number, item, kind.ends_with("done"), speaker, out)
+            }
+            "response.function_call_arguments.done" => {
+                let arguments = json::str_at(document, "/arguments");
+                self.arguments(number, arguments, speaker, out)
+            }
+            "response.custom_tool_call_input.done" => {
+                let input = json::str_at(document, "/input");
+                self.arguments(number, input, speaker, out)
+            }
+            "response.completed" | "response.incomplete" => {
+                if !self.has_items {
+                    self.items(response, speaker, out)?;
+                }
+                self.complete(response, kind.ends_with(".incomplete"), speaker, out)
+            }
+            "response.failed" => Err(speaker
+                .event_error(response, false)
+                .unwrap_or_else(|| speaker.own_error(ErrorCode::ProviderError, FAILED))),
+            _ => {
+                let is_flat = kind == "error";
+                match speaker.event_error(document, is_flat) {
+                    // What is not an event of this API may be an error of a gateway's.
+                    Some(error) if is_flat || !kind.starts_with("response.") => Err(error),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Takes an item, of which only the client's tool calls are of interest.
+    fn call(
+        &mut self,
+        number: Option<u64>,
+        item: &Value,
+        is_done: bool,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        let arguments = match json::str_at(item, "/type") {
+            "function_call" => "/arguments",
+            "custom_tool_call" => "/input",
+            _ => return Ok(()),
+        };
+        let id = match json::str_at(item, "/call_id") {
+            "" => json::str_at(item, "/id"),
+            id => id,
+        };
+        let arguments = json::str_at(item, arguments);
+        self.has_items = true;
+        let fragment = Fragment {
+            number,
+            id,
+            name: json::str_at(item, "/name"),
+            arguments: if is_done { "" } else { arguments },
+        };
+        self.answer.call(&fragment, speaker, out)?;
+        if is_done {
+            self.arguments(number, arguments, speaker, out)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the whole arguments of a call, of which pieces may have come.
+    fn arguments(
+        &mut self,
+        number: Option<u64>,
+        arguments: &str,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        if !number.is_some_and(|number| self.answer.lacks_arguments(number)) {
+            return Ok(());
+        }
+        let fragment = Fragment {
+            number,
+            arguments,
+            ..Fragment::default()
+        };
+        self.answer.call(&fragment, speaker, out)
+    }
+
+    /// Takes the items of a response that was not streamed.
+    fn items(
+        &mut self,
+        response: &Value,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        let items = response.get("output").and_then(Value::as_array);
+        for (number, item) in (0..).zip(items.into_iter().flatten()) {
+            for list in ["content", "summary"] {
+                let parts = item.get(list).and_then(Value::as_array);
+                for part in parts.into_iter().flatten() {
+                    let text = json::str_at(part, "/text");
+                    match json::str_at(part, "/type") {
+                        "output_text" => self.answer.chunk(text, out),
+                        "refusal" => self.answer.refusal(json::str_at(part, "/refusal"), out),
+                        "reasoning_text" | "summary_text" => self.answer.reasoning(text, out),
+                        _ => {}
+                    }
+                }
+            }
+            self.call(Some(number), item, true, speaker, out)?;
+        }
+        Ok(())
+    }
+
+    /// The response is complete, as far as it goes.
+    fn complete(
+        &mut self,
+        response: &Value,
+        is_incomplete: bool,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        self.answer.usage = response.get("usage").and_then(counted);
+        self.answer.set_finish(Finish::Reason(if is_incomplete {
+            match json::str_at(response, "/incomplete_details/reason") {
+                "content_filter" => FinishReason::ContentFilter,
+                _ => FinishReason::Length,
+            }
+        } else {
+            FinishReason::Stop
+        }));
+        self.answer.conclude(speaker, out)
+    }
+}
+
+impl Events for Items {
+    fn event(
+        &mut self,
+        name: &str,
+        data: &[u8],
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, ProviderError> {
+        // A list would be read as the fields in order.
+        if !data.starts_with(b"{") {
+            return Ok(false);
+        }
+        if let Some(event) = Event::read(data) {
+            let kind = event.kind.as_deref().unwrap_or(name);
+            if self.delta(kind, &event, speaker, out)? {
+                return Ok(true);
+            }
+        }
+        let Some(document) = json::value(data) else {
+            return Ok(false);
+        };
+        // A text with escapes, a key that has another type or comes twice, and all other events.
+        let kind = document.get("type").and_then(Value::as_str).unwrap_or(name);
+        let delta = document.get("delta").and_then(Value::as_str);
+        let event = Event {
+            kind: None,
+            delta: delta.map(Cow::Borrowed),
+            output_index: json::count(document.get("output_index")),
+        };
+        if !self.delta(kind, &event, speaker, out)? {
+            self.whole(kind, &document, speaker, out)?;
+        }
+        Ok(true)
+    }
+
+    fn document(
+        &mut self,
+        document: &Value,
+        _: &[u8],
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, ProviderError> {
+        let is_response = document.get("output").is_some_and(Value::is_array);
+        if let Some(error) = speaker.event_error(document, !is_response) {
+            return Err(error);
+        }
+        if !is_response {
+            return Ok(false);
+        }
+        if json::str_at(document, "/status") == "failed" {
+            return Err(speaker.own_error(ErrorCode::ProviderError, FAILED));
+        }
+        self.items(document, speaker, out)?;
+        let is_incomplete = json::str_at(document, "/status") == "incomplete";
+        self.complete(document, is_incomplete, speaker, out)?;
+        Ok(true)
+    }
+
+    fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        self.answer.end(speaker, out)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.answer.has_ended()
+    }
+}
+
+/// The counts, if any of the two that matter was given.
+fn counted(usage: &Value) -> Option<Usage> {
+    let (input, output) = (
+        json::count(usage.get("input_tokens")),
+        json::count(usage.get("output_tokens")),
+    );
+    if input.is_none() && output.is_none() {
+        return None;
+    }
+    Some(Usage {
+        input_tokens: input.unwrap_or_default(),
+        output_tokens: output.unwrap_or_default(),
+        reasoning_tokens: json::count(usage.pointer("/output_tokens_details/reasoning_tokens")),
+        cached_tokens: json::count(usage.pointer("/input_tokens_details/cached_tokens")),
+        estimated: false,
+    })
+}
+
+const FAILED: &str = "gave up before the answer was complete, without saying why";

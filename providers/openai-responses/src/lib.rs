@@ -1,0 +1,200 @@
+//! The provider of kind `openai-responses`: OpenAI's Responses API, streamed, from OpenAI, Azure,
+//! xAI, OpenRouter, LM Studio and others that have it.
+//!
+//! ```text
+//!   ChatRequest ──► request ──► POST {base_url}/responses
+//!   bytes ──► http_provider (HTTP, events) ──► answer (items of the response) ──► outputs
+//! ```
+//!
+//! Keys of its section beside those that every provider takes:
+//!
+//! | key | meaning | default |
+//! | --- | --- | --- |
+//! | `store` | the provider keeps the answer; `metadata` is sent then | false |
+//! | `reasoning_summary` | `auto`, `concise` or `detailed`: have the reasoning told in short | unset: it is not told |
+//! | `organization`, `project` | OpenAI's header fields | unset |
+//!
+//! For Azure, `base_url` is the address of the resource, with `/openai/v1` or without.
+//!
+//! | of a request | becomes |
+//! | --- | --- |
+//! | `system` | `instructions`; system and developer messages keep their places |
+//! | `max_tokens`, `reasoning_effort`, `response_format` | `max_output_tokens`, `reasoning.effort`, `text.format` |
+//! | tools that are no functions | the same, flattened like functions |
+//! | `stop`, sound | refused: this API has no words for them |
+//! | `seed`, the `name` of a message | left out: they are hints, and this API has no place for them |
+//! | `metadata` | left out, but for an answer that is stored |
+
+mod answer;
+mod request;
+
+use std::sync::Arc;
+
+use lmserver_runtime::http_provider::{Auth, Defaults, EventStream, Instance, Seeds, Stream};
+use lmserver_runtime::plugin::provider::{
+    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+};
+
+use crate::answer::Items;
+use crate::request::Habits;
+
+/// Opens an instance; see the crate's documentation for its keys.
+pub fn open(
+    settings: ProviderSettings,
+    section: &mut dyn PluginSection,
+) -> Option<Box<dyn Provider>> {
+    let host = settings.base_url.as_ref().map(|url| &url.endpoint.host);
+    let is_azure = host.is_some_and(|host| {
+        let host = host.to_ascii_lowercase();
+        host.ends_with(".openai.azure.com") || host.ends_with(".services.ai.azure.com")
+    });
+    let defaults = Defaults {
+        base_url: Some("https://api.openai.com/v1"),
+        key_variable: Some("OPENAI_API_KEY"),
+        auth: if is_azure {
+            Auth::Field("api-key")
+        } else {
+            Auth::Bearer
+        },
+        accept: "text/event-stream",
+    };
+    let mut instance = Instance::open(settings, &defaults, section)?;
+    instance.take_field("organization", "OpenAI-Organization", section);
+    instance.take_field("project", "OpenAI-Project", section);
+    let summary = section.take_string("reasoning_summary");
+    let is_known = |summary: &str| ["auto", "concise", "detailed"].contains(&summary);
+    if summary.as_deref().is_some_and(|summary| !is_known(summary)) {
+        section.reject(
+            "reasoning_summary",
+            "is \"auto\", \"concise\" or \"detailed\"",
+        );
+    }
+    Some(Box::new(Responses {
+        path: match instance.path() {
+            "" if is_azure => "/openai/v1/responses",
+            _ => "/responses",
+        },
+        instance: Arc::new(instance),
+        habits: Habits {
+            store: section.take_bool("store").unwrap_or(false),
+            summary,
+        },
+        seeds: Seeds::default(),
+    }))
+}
+
+struct Responses {
+    instance: Arc<Instance>,
+    path: &'static str,
+    habits: Habits,
+    seeds: Seeds,
+}
+
+impl Provider for Responses {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.instance.endpoint())
+    }
+
+    fn start(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        cx: StartCx,
+    ) -> Result<Start, ProviderError> {
+        let body = request::body(&self.habits, request, model)?;
+        let format = EventStream::new(Box::new(Items::new(self.seeds.next(cx))));
+        Ok(Start {
+            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
+            upstream: Some(self.instance.post(self.path, &body)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use lmserver_runtime::plugin::provider::{BaseUrl, Secret};
+
+    use super::*;
+
+    /// A section of strings.
+    #[derive(Default)]
+    struct Keys {
+        strings: BTreeMap<&'static str, &'static str>,
+        mistakes: Vec<String>,
+    }
+
+    impl PluginSection for Keys {
+        fn take_string(&mut self, key: &str) -> Option<String> {
+            self.strings.remove(key).map(str::to_owned)
+        }
+        fn take_bool(&mut self, _: &str) -> Option<bool> {
+            None
+        }
+        fn take_integer(&mut self, _: &str) -> Option<i64> {
+            None
+        }
+        fn take_duration(&mut self, _: &str) -> Option<Duration> {
+            None
+        }
+        fn reject(&mut self, key: &str, mistake: &str) {
+            self.mistakes.push(format!("{key}: {mistake}"));
+        }
+    }
+
+    fn settings(url: &str) -> ProviderSettings {
+        ProviderSettings {
+            name: "test".into(),
+            base_url: BaseUrl::parse(url).ok(),
+            api_key: Some(Secret::new("key-1234".into())),
+            headers: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_request_goes_where_the_server_is() {
+        for (url, head, key) in [
+            (
+                "",
+                "POST /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\n",
+                "Authorization: Bearer key-1234\r\n",
+            ),
+            (
+                "https://r.openai.azure.com",
+                "POST /openai/v1/responses HTTP/1.1\r\nHost: r.openai.azure.com\r\n",
+                "api-key: key-1234\r\n",
+            ),
+            (
+                "http://127.0.0.1:1234/v1",
+                "POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:1234\r\n",
+                "Authorization: Bearer key-1234\r\n",
+            ),
+        ] {
+            let mut section = Keys {
+                strings: [("project", "p"), ("reasoning_summary", "auto")].into(),
+                ..Keys::default()
+            };
+            let provider = open(settings(url), &mut section).unwrap();
+            assert!(section.mistakes.is_empty() && section.strings.is_empty());
+            let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
+            let request = String::from_utf8(start.unwrap().upstream.unwrap().request).unwrap();
+            assert!(request.starts_with(head), "{request}");
+            for text in [key, "OpenAI-Project: p\r\n", "{\"summary\":\"auto\"}"] {
+                assert!(request.contains(text), "{text}: {request}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_summary_is_a_mistake() {
+        let mut section = Keys {
+            strings: [("reasoning_summary", "long")].into(),
+            ..Keys::default()
+        };
+        let _ = open(settings(""), &mut section);
+        let want = ["reasoning_summary: is \"auto\", \"concise\" or \"detailed\""];
+        assert_eq!(section.mistakes, want);
+    }
+}
