@@ -72,6 +72,8 @@ mod town;
 mod upstream;
 #[path = "sim/usage.rs"]
 mod usage;
+#[path = "sim/warm.rs"]
+mod warm;
 #[path = "sim/watcher.rs"]
 mod watcher;
 #[path = "sim/world.rs"]

@@ -59,6 +59,10 @@ pub struct Metrics {
     pub upstream_connects: u64,
     /// Upstream connections used again.
     pub upstream_reuses: u64,
+    /// Upstream connections made ahead of need.
+    pub upstream_spares: u64,
+    /// Of these, used.
+    pub upstream_spares_used: u64,
     /// Panics of plugins that were contained.
     pub panics: u64,
     /// Turns of the loop.

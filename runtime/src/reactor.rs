@@ -1,10 +1,10 @@
 //! The loop: one owner of connections, runs, channels and plugins.
 //!
 //! ```text
-//!   wait ─► take in ─► expire ─► settle ─► wish ──────► deliver ─┐
-//!    ▲      flags,      due       one read   the service's  logs to │
-//!    │      accepts     hints     each       own            sockets │
-//!    └──────────────────────────────────────────────────────────────┘
+//!   wait ─► take in ─► expire ─► settle ─► wish ──────► deliver ─► warm up ─┐
+//!    ▲      flags,      due       one read   the service's  logs to    spare     │
+//!    │      accepts     hints     each       own            sockets    dials     │
+//!    └───────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! - The clock is read once a turn, after the wait.
@@ -35,6 +35,7 @@ use crate::routing::Routing;
 use crate::run::Run;
 use crate::run::dial::Dial;
 use crate::run::pool::Pool;
+use crate::run::warm::Warm;
 use crate::sys::{ListenAddr, Signal, SockId, Sys, SysEvent};
 use crate::time::Moment;
 use crate::timers::{Owner, Timers};
@@ -53,6 +54,7 @@ mod runs;
 mod serve;
 mod stop;
 mod upstream;
+mod warm;
 
 use accept::Listener;
 use stop::Stop;
@@ -78,6 +80,7 @@ pub struct Reactor<S: Sys> {
     dials: Arena<DialId, Dial>,
     pool: Pool,
     ledger: Ledger,
+    warm: Warm,
     channels: Registry,
     directory: Directory,
     agenda: Vec<Effect>,
@@ -132,6 +135,7 @@ impl<S: Sys> Reactor<S> {
             dials: Arena::new(),
             pool: Pool::default(),
             ledger: Ledger::default(),
+            warm: Warm::default(),
             channels: Registry::new(channels),
             directory: Directory::default(),
             agenda: Vec::new(),
@@ -183,6 +187,7 @@ impl<S: Sys> Reactor<S> {
         self.settle();
         self.grant_wish();
         self.deliver();
+        self.warm_up();
         Ok(self.go_on())
     }
 
@@ -210,6 +215,7 @@ impl<S: Sys> Reactor<S> {
                 self.channels.deadline(),
                 self.stop.deadline(),
                 self.wish_at(),
+                self.warm.due(),
                 self.listeners.iter().filter_map(Listener::deadline).min(),
             ]
             .into_iter()
@@ -275,6 +281,7 @@ impl<S: Sys> Reactor<S> {
         match self.service.reload() {
             Some(routing) => {
                 self.routing = routing;
+                self.stop_warming();
                 log::info!("the configuration was read again: new requests use it");
                 self.call_all();
             }
@@ -426,7 +433,9 @@ impl<S: Sys> Reactor<S> {
         if matches!(conn.role, Role::Session(_)) {
             self.metrics.sessions -= 1;
         }
-        self.pool.remove(id);
+        if self.pool.remove(id) {
+            self.warm.look(self.now);
+        }
         self.sys.close(conn.sock);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use ledger::{Ledger, Slot, Standing};
 pub(crate) use plan::{Choice, Tried};
 pub use plan::{MOST_TARGETS, Plan, Planned};
 pub use resilience::Resilience;
-pub use target::{Instance, ProviderTimers, Proxy, Target};
+pub use target::{Instance, MOST_WARM_CONNECTIONS, ProviderTimers, Proxy, Target};
 
 /// All configured providers and models.
 #[derive(Default)]

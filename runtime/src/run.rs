@@ -24,6 +24,7 @@ use dial::seconds;
 pub(crate) mod dial;
 pub(crate) mod estimate;
 pub(crate) mod pool;
+pub(crate) mod warm;
 
 /// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
 pub(crate) struct Run {

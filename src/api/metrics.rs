@@ -181,6 +181,16 @@ const METRICS: &[Metric] = &[
         |m| m.upstream_reuses,
     ),
     counter(
+        "upstream_spares_total",
+        "Connections to providers made ahead of need.",
+        |m| m.upstream_spares,
+    ),
+    counter(
+        "upstream_spares_used_total",
+        "Connections made ahead of need that were used.",
+        |m| m.upstream_spares_used,
+    ),
+    counter(
         "panics_total",
         "Panics of plugins that were contained.",
         |m| m.panics,

@@ -86,6 +86,7 @@ impl KeyServer {
             proxy: self.proxy.clone(),
             // The schedule says when to try again.
             resilience: Resilience::NONE,
+            warm_connections: 0,
         }
     }
 }

@@ -507,6 +507,7 @@ fn routing() -> Routing {
         trust: Trust::public(),
         proxy: None,
         resilience: Resilience::NONE,
+        warm_connections: 0,
     });
     let mut routing = Routing::default();
     let target = Target {

@@ -3,16 +3,22 @@
 use rustls::HandshakeKind;
 
 use crate::certificates::{Authority, Certificate, shake_hands};
-use crate::client::{answer, failure};
+use crate::client::{answer, failure, request};
 use crate::program::{Program, Server};
 use crate::provider::{Provider, section};
 use crate::wire::Wire;
 
-/// A server that trusts an authority, and its provider.
+/// A server that trusts an authority, and its provider, to whom nobody connects unasked.
 fn trusting(authority: &Authority, host: &str) -> (Server, Provider) {
+    warm(authority, host, "warm_connections = 0")
+}
+
+/// The same with other keys.
+fn warm(authority: &Authority, host: &str, more: &str) -> (Server, Provider) {
     let provider = Provider::new();
     let url = format!("https://{host}:{}/v1", provider.address.port());
-    let program = Program::new(&section("p", &url, "ca_file = \"ca.pem\""));
+    let keys = format!("ca_file = \"ca.pem\"\n{more}");
+    let program = Program::new(&section("p", &url, &keys));
     (program.file("ca.pem", &authority.pem()).start(), provider)
 }
 
@@ -49,6 +55,38 @@ fn a_second_connection_resumes_the_session_of_the_first() {
     }
     let again = HandshakeKind::Resumed;
     assert_eq!(kinds, [HandshakeKind::Full, again, again]);
+}
+
+#[test]
+fn the_next_question_finds_a_connection_whose_handshakes_are_over() {
+    let authority = Authority::new();
+    let (server, provider) = warm(&authority, "localhost", "");
+    let config = authority.certify("localhost").server();
+    let mut first = server.ask("one");
+    let (mut wire, kind) = shake_hands(provider.accept_tcp(), &config).unwrap();
+    assert_eq!(kind, HandshakeKind::Full);
+    wire.question();
+    wire.begin();
+    wire.tell("one ");
+    // The spare is made though nobody has asked again.
+    let (mut spare, kind) = shake_hands(provider.accept_tcp(), &config).unwrap();
+    assert_eq!(kind, HandshakeKind::Resumed);
+    while !metrics(&server).contains("\nlmserver_upstream_spares_total 1\n") {}
+    let mut second = server.ask("two");
+    spare.answer("at once");
+    assert_eq!(answer(&mut second), "at once");
+    let metrics = metrics(&server);
+    let used = "\nlmserver_upstream_spares_used_total 1\n";
+    assert!(metrics.contains(used), "{metrics}");
+    wire.finish();
+    assert_eq!(answer(&mut first), "one ");
+}
+
+fn metrics(server: &Server) -> String {
+    let mut wire = server.connect();
+    wire.say(request("GET", "/metrics", &[], ""));
+    let head = wire.head();
+    String::from_utf8(wire.body(&head)).unwrap()
 }
 
 #[test]

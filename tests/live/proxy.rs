@@ -13,7 +13,7 @@ fn behind(proxy: &str, variables: &[(&str, &str)], authority: &Authority) -> Ser
     let configuration = section(
         "p",
         "https://provider.invalid/v1",
-        "ca_file = \"ca.pem\"\nconnect_timeout = \"5s\"",
+        "ca_file = \"ca.pem\"\nconnect_timeout = \"5s\"\nwarm_connections = 0",
     );
     let mut program = Program::new(&configuration).set("HTTPS_PROXY", proxy);
     for (name, value) in variables {

@@ -1,6 +1,7 @@
 //! A provider's server: reads requests and plays the script of the model that is asked for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use lmserver::proto::http1::Limits;
 use lmserver::proto::http1::server::{Connection, Event};
@@ -23,6 +24,10 @@ pub(crate) struct Upstream {
     pub(crate) most: BTreeMap<String, usize>,
     /// Connections that were opened to it.
     pub(crate) opened: usize,
+    /// When.
+    pub(crate) opened_at: Vec<Moment>,
+    /// How long it keeps a connection on which nothing is asked; none: for ever.
+    patience: Option<Duration>,
     /// Connections that this server's client ended before the script was played.
     pub(crate) broken_off: usize,
     /// When a connection was ended by the client.
@@ -38,6 +43,8 @@ struct Line {
     model: String,
     acts: VecDeque<Act>,
     ready_at: Moment,
+    /// When it is closed, if nothing is asked before.
+    until: Option<Moment>,
     playing: bool,
     stalled: bool,
     over: bool,
@@ -57,12 +64,22 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Closes a connection on which nothing is asked for so long.
+    pub(crate) fn patient_for(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+}
+
 impl Peer for Upstream {
     fn step(&mut self, now: Moment, net: &mut Net<'_>) {
         // A server is there for the others.
         net.done();
         while let Some(id) = net.accept() {
             self.opened += 1;
+            self.opened_at.push(now);
+            let patience = self.patience;
             self.lines.push(Line {
                 id,
                 http: Connection::new(),
@@ -70,6 +87,7 @@ impl Peer for Upstream {
                 model: String::new(),
                 acts: VecDeque::new(),
                 ready_at: now,
+                until: patience.map(|patience| now + patience),
                 playing: false,
                 stalled: false,
                 over: false,
@@ -111,10 +129,19 @@ impl Peer for Upstream {
                 line.acts = acts.unwrap().into();
                 line.playing = true;
                 line.model.clone_from(&model);
+                line.until = None;
                 self.asked.push(model);
                 self.asked_at.push(now);
             }
             line.play(now, net);
+            if let Some(until) = line.until.filter(|_| !line.over) {
+                if until <= now {
+                    net.close(line.id);
+                    line.over = true;
+                } else {
+                    net.wake(until);
+                }
+            }
         }
         self.lines.retain(|line| !line.over);
         let mut now: BTreeMap<String, usize> = BTreeMap::new();

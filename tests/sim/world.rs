@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     pub(crate) resilience: Resilience,
     /// Do providers speak TLS?
     pub(crate) tls: bool,
+    pub(crate) warm_connections: u32,
     /// What the configuration says when it is read again.
     pub(crate) reloads: Option<Arc<Routing>>,
     instances: BTreeMap<Box<str>, Arc<Instance>>,
@@ -59,6 +60,7 @@ impl Setup {
                 ..Resilience::default()
             },
             tls: false,
+            warm_connections: 0,
             reloads: None,
             instances: BTreeMap::new(),
             models: BTreeMap::new(),
@@ -97,6 +99,7 @@ impl Setup {
             timers: self.timers,
             trust: TRUST.clone(),
             proxy: None,
+            warm_connections: self.warm_connections,
             resilience: self.resilience.clone(),
         };
         self.instances.insert(name.into(), Arc::new(instance));

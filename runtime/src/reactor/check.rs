@@ -86,11 +86,20 @@ impl<S: Sys> Reactor<S> {
     /// A dial for a run and the run's attempt know each other.
     fn check_dials(&self) -> Result<(), String> {
         for (id, dial) in self.dials.iter() {
-            let Purpose::Run(run) = dial.purpose;
+            let Purpose::Run(run) = dial.purpose else {
+                continue;
+            };
             let attempt = self.runs.get(run).and_then(|run| run.attempt.as_ref());
             let waits = |attempt: &Current| matches!(attempt.phase, Phase::Dialing(it) if it == id);
             if !attempt.is_some_and(waits) {
                 return Err(format!("{id:?} is for a run that does not wait for it"));
+            }
+        }
+        for (key, count) in self.warm.dials() {
+            let spares = self.dials.iter();
+            let spares = spares.filter(|(_, it)| it.purpose == Purpose::Spare && it.key == *key);
+            if spares.count() != usize::try_from(count).unwrap_or(usize::MAX) {
+                return Err("the dials for spares are not those that are counted".to_owned());
             }
         }
         let mut attempts = self.runs.iter().filter_map(|(_, run)| run.attempt.as_ref());

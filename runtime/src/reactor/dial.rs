@@ -179,7 +179,11 @@ impl<S: Sys> Reactor<S> {
             return self.close(conn_id);
         };
         match dial.purpose {
-            Purpose::Run(run) => self.ask_on(run, conn_id),
+            Purpose::Run(run) => {
+                self.note_traffic(&dial.key, &dial.instance);
+                self.ask_on(run, conn_id);
+            }
+            Purpose::Spare => self.keep_spare(conn_id, dial.key),
         }
     }
 
@@ -242,6 +246,10 @@ impl<S: Sys> Reactor<S> {
         match dial.purpose {
             Purpose::Run(run) if is_late => self.fail_for_good(run, error),
             Purpose::Run(run) => self.fail_attempt(run, error),
+            Purpose::Spare => {
+                log::debug!("no spare connection: {}", error.message);
+                self.miss_spare(&dial.key);
+            }
         }
     }
 

@@ -135,7 +135,7 @@ impl<S: Sys> Reactor<S> {
             Role::Upstream(run) => self.feed_upstream(*run, id, bytes),
             Role::Trailing(_) => self.feed_trailing(id, bytes),
             // Nobody asked for these bytes: the connection is of no further use.
-            Role::Pooled { .. } => self.close(id),
+            Role::Pooled { .. } => self.lose_idle(id),
             Role::Lingering { .. } => {}
         }
     }
@@ -151,6 +151,10 @@ impl<S: Sys> Reactor<S> {
                 let run = *run;
                 self.flush_alert(id);
                 self.upstream_ended(run, id, Some(why));
+            }
+            Some(Role::Pooled { .. }) => {
+                self.flush_alert(id);
+                self.lose_idle(id);
             }
             Some(_) => {
                 log::debug!("a client's connection failed: {why}");
@@ -184,6 +188,7 @@ impl<S: Sys> Reactor<S> {
                 let why = error.map(|error| error.to_string());
                 self.upstream_ended(run, id, why.as_deref());
             }
+            Role::Pooled { .. } => self.lose_idle(id),
             _ if error.is_some() => self.close(id),
             // What was answered is still written; a half-closed client may wait for it.
             Role::Front(_) if !conn.outbox.is_empty() || conn.link.has_unsent() => {
@@ -194,9 +199,7 @@ impl<S: Sys> Reactor<S> {
                 let outcome = self.with_session(id, |session, cx| session.closed(cx));
                 self.settle_session(id, outcome);
             }
-            Role::Front(_) | Role::Trailing(_) | Role::Pooled { .. } | Role::Lingering { .. } => {
-                self.close(id)
-            }
+            Role::Front(_) | Role::Trailing(_) | Role::Lingering { .. } => self.close(id),
         }
     }
 
@@ -507,6 +510,7 @@ impl<S: Sys> Reactor<S> {
                 self.refuse(id, 408, "timeout", &message);
                 self.flush(id);
             }
+            Role::Pooled { .. } => self.retire_idle(id),
             // Nothing of a request came, or everything is said: there is nobody to answer.
             _ => self.close(id),
         }

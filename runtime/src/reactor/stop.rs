@@ -54,6 +54,7 @@ impl<S: Sys> Reactor<S> {
                 self.stop = Stop::Draining {
                     until: self.now + self.limits.drain,
                 };
+                self.stop_warming();
             }
             Stop::Draining { .. } | Stop::Closing { .. } | Stop::Stopped => {
                 log::warn!("told to stop again: stopping at once");

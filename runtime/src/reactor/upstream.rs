@@ -10,7 +10,7 @@ use crate::ids::{ConnId, RunId};
 use crate::plugin::provider::{Output, ProviderError};
 use crate::routing::Target;
 use crate::run::dial::Purpose;
-use crate::run::pool::{IDLE, PoolKey};
+use crate::run::pool::{IDLE, Idle, PoolKey};
 use crate::run::{Current, Phase, Run};
 use crate::sys::Sys;
 
@@ -37,12 +37,18 @@ impl<S: Sys> Reactor<S> {
         let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
             return;
         };
-        if let Some(conn) = kept {
-            attempt.reused = true;
-            self.metrics.upstream_reuses += 1;
-            return self.ask_on(id, conn);
-        }
         let instance = Arc::clone(&target.instance);
+        if let Some(idle) = kept {
+            attempt.reused = true;
+            if idle.is_spare {
+                self.metrics.upstream_spares_used += 1;
+                self.warm.served(&key, self.now);
+            } else {
+                self.metrics.upstream_reuses += 1;
+            }
+            self.note_traffic(&key, &instance);
+            return self.ask_on(id, idle.conn);
+        }
         let dial = self.dial(Purpose::Run(id), key, instance);
         if let Some(attempt) = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut()) {
             attempt.phase = Phase::Dialing(dial);
@@ -50,16 +56,19 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The idle connection to a place that was used last, if its peer has been silent since.
-    fn take_kept(&mut self, key: &PoolKey) -> Option<ConnId> {
+    fn take_kept(&mut self, key: &PoolKey) -> Option<Idle> {
         while let Some(idle) = self.pool.take(key) {
             // What came unasked is no answer to what is asked now.
-            let quiet = self.conns.get(idle).is_some_and(|conn| {
+            let quiet = self.conns.get(idle.conn).is_some_and(|conn| {
                 !conn.flags.has(Flags::READABLE) && !conn.flags.has(Flags::PEER_CLOSED)
             });
             if quiet {
                 return Some(idle);
             }
-            self.close(idle);
+            if idle.is_spare {
+                self.warm.failed(key, self.now);
+            }
+            self.close(idle.conn);
         }
         None
     }
@@ -181,7 +190,7 @@ impl<S: Sys> Reactor<S> {
             return self.close(conn_id);
         }
         if attempt.generation.is_reusable() {
-            self.keep(conn_id, key);
+            self.keep(conn_id, key, false);
         } else if attempt.generation.wants_more() {
             if let Some(conn) = self.conns.get_mut(conn_id) {
                 let until = self.now + TRAILING;
@@ -215,13 +224,14 @@ impl<S: Sys> Reactor<S> {
         let sound = matches!(outcome, Some(Ok(())));
         if sound && trailing.generation.is_reusable() {
             let key = trailing.key.clone();
-            self.keep(conn_id, key);
+            self.keep(conn_id, key, false);
         } else if !sound || !trailing.generation.wants_more() {
             self.close(conn_id);
         }
     }
 
-    pub(super) fn keep(&mut self, conn_id: ConnId, key: PoolKey) {
+    /// Keeps a connection for the next request.
+    pub(super) fn keep(&mut self, conn_id: ConnId, key: PoolKey, is_spare: bool) {
         let Some(conn) = self.conns.get_mut(conn_id) else {
             return;
         };
@@ -232,7 +242,13 @@ impl<S: Sys> Reactor<S> {
             until: self.now + IDLE,
         };
         self.arm_conn(conn_id);
-        if let Some(oldest) = self.pool.put(key, conn_id) {
+        if let Some(oldest) = self.pool.put(
+            key,
+            Idle {
+                conn: conn_id,
+                is_spare,
+            },
+        ) {
             self.close(oldest);
         }
     }

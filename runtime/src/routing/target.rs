@@ -22,7 +22,13 @@ pub struct Instance {
     pub proxy: Option<Proxy>,
     /// How its failures and its limits are dealt with.
     pub resilience: Resilience,
+    /// Idle connections that are kept ready while there is traffic, at most
+    /// [`MOST_WARM_CONNECTIONS`].
+    pub warm_connections: u32,
 }
+
+/// The most that [`Instance::warm_connections`] may be.
+pub const MOST_WARM_CONNECTIONS: u32 = 16;
 
 /// One model at one provider.
 #[derive(Clone)]

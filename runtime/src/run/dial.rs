@@ -1,7 +1,7 @@
 //! A connection on its way: the name, the addresses, the proxy, TLS.
 //!
 //! ```text
-//!   Resolving ─► Connecting ─► Tunnel ─► Handshake ─► ready
+//!   Resolving ─► Connecting ─► Tunnel ─► Handshake ─► ready: for a run, or kept
 //!       │            │ next address │        │
 //!       └────────────┴──────────────┴────────┴── failed
 //! ```
@@ -39,6 +39,8 @@ pub(crate) struct Dial {
 pub(crate) enum Purpose {
     /// The attempt of a run that waits for it.
     Run(RunId),
+    /// To be there when it is needed.
+    Spare,
 }
 
 /// How far it is.

@@ -65,38 +65,68 @@ impl PoolKey {
 /// The idle connections by place, the latest used last.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: HashMap<PoolKey, Vec<ConnId>>,
+    idle: HashMap<PoolKey, Vec<Idle>>,
+}
+
+/// An idle connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Idle {
+    pub(crate) conn: ConnId,
+    /// Was it made ahead of need, and never used?
+    pub(crate) is_spare: bool,
 }
 
 impl Pool {
     /// Keeps a connection; the one that must make room for it, if any.
-    pub(crate) fn put(&mut self, key: PoolKey, conn: ConnId) -> Option<ConnId> {
+    pub(crate) fn put(&mut self, key: PoolKey, conn: Idle) -> Option<ConnId> {
         let idle = self.idle.entry(key).or_default();
         idle.push(conn);
         if idle.len() > MOST_IDLE {
-            Some(idle.remove(0))
+            Some(idle.remove(0).conn)
         } else {
             None
         }
     }
 
     /// Takes the connection that was used last.
-    pub(crate) fn take(&mut self, key: &PoolKey) -> Option<ConnId> {
+    pub(crate) fn take(&mut self, key: &PoolKey) -> Option<Idle> {
         let conn = self.idle.get_mut(key)?.pop();
         self.idle.retain(|_, idle| !idle.is_empty());
         conn
     }
 
-    /// Forgets a connection that has ended.
-    pub(crate) fn remove(&mut self, conn: ConnId) {
+    /// Forgets a connection that has ended. False: it was not idle.
+    pub(crate) fn remove(&mut self, conn: ConnId) -> bool {
+        let mut found = false;
         for idle in self.idle.values_mut() {
-            idle.retain(|it| *it != conn);
+            let before = idle.len();
+            idle.retain(|it| it.conn != conn);
+            found |= idle.len() < before;
         }
-        self.idle.retain(|_, idle| !idle.is_empty());
+        if found {
+            self.idle.retain(|_, idle| !idle.is_empty());
+        }
+        found
+    }
+
+    /// How many connections to a place are idle.
+    pub(crate) fn idle(&self, key: &PoolKey) -> usize {
+        self.idle.get(key).map_or(0, Vec::len)
+    }
+
+    /// Where a connection leads, if it was made ahead of need and never used.
+    pub(crate) fn place_of_spare(&self, conn: ConnId) -> Option<&PoolKey> {
+        let is_it = |it: &Idle| it.conn == conn && it.is_spare;
+        let mut places = self.idle.iter();
+        places.find_map(|(key, idle)| idle.iter().any(is_it).then_some(key))
     }
 
     /// All of them, to be closed.
     pub(crate) fn drain(&mut self) -> Vec<ConnId> {
-        self.idle.drain().flat_map(|(_, idle)| idle).collect()
+        self.idle
+            .drain()
+            .flat_map(|(_, idle)| idle)
+            .map(|it| it.conn)
+            .collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lmserver_runtime::plugin::provider::{
     BaseUrl, Endpoint, OpenProvider, Provider, ProviderSettings, Secret,
 };
-use lmserver_runtime::routing::{Instance, ProviderTimers, Resilience};
+use lmserver_runtime::routing::{Instance, MOST_WARM_CONNECTIONS, ProviderTimers, Resilience};
 
 use super::{Configured, ECHO, OPENAI, OPENAI_MODEL};
 use crate::config::keys::Keys;
@@ -66,6 +66,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             report.extend(unencrypted(endpoint, &self.section));
         }
         let name = self.name.as_str().into();
+        let warm_connections = self.warm_connections(endpoint);
         let proxy = endpoint.and_then(|to| self.shared.proxies.to(to));
         let endpoint = endpoint.map(show_endpoint);
         let configured = Configured {
@@ -84,6 +85,7 @@ impl<'a, 'b> Reader<'a, 'b> {
                 trust,
                 proxy,
                 resilience,
+                warm_connections,
             },
             configured,
         ))
@@ -189,6 +191,14 @@ impl<'a, 'b> Reader<'a, 'b> {
                 .mistake_at("model", "`model` is empty", "name a model of this provider");
         }
         model.or_else(|| default.map(str::to_owned))
+    }
+
+    /// Without TLS a connection costs next to nothing, and a small server may serve one at a time.
+    fn warm_connections(&mut self, endpoint: Option<&Endpoint>) -> u32 {
+        let most = MOST_WARM_CONNECTIONS.into();
+        let written = self.section.integer("warm_connections", 0, most);
+        let written = written.and_then(|count| u32::try_from(count).ok());
+        written.unwrap_or_else(|| endpoint.is_some_and(|to| to.tls).into())
     }
 
     fn timers(&mut self) -> ProviderTimers {
