@@ -161,7 +161,7 @@ fn a_provider_of_ones_own_answers() {
     let server = Server::start(
         custom_provider::plugins(),
         &format!(
-            "[provider.workers-ai]\nbase_url = \"http://127.0.0.1:{port}/ai\"\n\
+            "[provider.workers-ai]\nbase_url = \"http://127.0.0.1:{port}/ai\"\nretries = 0\n\
              [model.default]\ntargets = [\"workers-ai/@cf/meta/llama\"]\n"
         ),
     );
