@@ -16,6 +16,7 @@
 //! | [`EventStream`] | a body of server-sent events, or the JSON document that came in its place |
 //! | [`Answer`] | what every format keeps: tool calls, usage, the finish reason, the one end |
 //! | [`Speaker`] | turns whatever reports an error into a [`ProviderError`](crate::plugin::provider::ProviderError) without keys in it |
+//! | [`Template`] | what the events of one answer have in common, so that it is not read again |
 //! | [`json`] | JSON as servers really send it |
 //!
 //! A provider of another framing (lines of JSON, binary messages) implements [`Format`] instead of
@@ -32,6 +33,7 @@ mod question;
 mod redact;
 mod seeds;
 mod stream;
+mod template;
 mod tool_calls;
 
 pub use answer::Answer;
@@ -44,4 +46,5 @@ pub use question::{
 };
 pub use seeds::Seeds;
 pub use stream::{Format, Stream};
+pub use template::Template;
 pub use tool_calls::Fragment;

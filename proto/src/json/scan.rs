@@ -105,10 +105,12 @@ impl<'a> Scanner<'a> {
     pub fn unsigned(&mut self) -> Option<u64> {
         self.skip_blanks();
         let digits = self.digits()?;
-        match self.rest {
-            [b'.' | b'e' | b'E', ..] => None,
-            _ => Some(digits),
+        if let [b'.' | b'e' | b'E', ..] = self.rest {
+            return None;
         }
+        digits.iter().try_fold(0_u64, |value, digit| {
+            value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
     }
 
     /// Reads `null`, if that is what comes.
@@ -122,6 +124,12 @@ impl<'a> Scanner<'a> {
     /// Reads any value.
     pub fn skip(&mut self) -> Option<()> {
         self.skip_nested(DEPTH)
+    }
+
+    /// What is not read yet.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Nothing but blanks is left.
@@ -150,8 +158,8 @@ impl<'a> Scanner<'a> {
         self.eat(b'-');
         self.digits()?;
         if let [b'.', rest @ ..] = self.rest {
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            self.rest = rest.get(digits..).filter(|_| digits > 0)?;
+            self.rest = rest;
+            self.run_of_digits().first()?;
         }
         match self.rest {
             [b'e' | b'E', ..] => None,
@@ -160,23 +168,22 @@ impl<'a> Scanner<'a> {
     }
 
     /// The digits of a whole number: `0`, or what does not begin with it.
-    fn digits(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        let mut count = 0;
-        for byte in self.rest {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-            count += 1;
-        }
-        let (digits, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
+    fn digits(&mut self) -> Option<&'a [u8]> {
+        let digits = self.run_of_digits();
         match digits {
             [] | [b'0', _, ..] => None,
-            _ => Some(value),
+            _ => Some(digits),
         }
+    }
+
+    fn run_of_digits(&mut self) -> &'a [u8] {
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let (digits, rest) = self
+            .rest
+            .split_at_checked(count.count())
+            .unwrap_or_default();
+        self.rest = rest;
+        digits
     }
 
     fn raw_string(&mut self) -> Option<RawString<'a>> {
@@ -294,7 +301,7 @@ mod tests {
             ("-", false),
             ("- 1", false),
             ("+1", false),
-            ("18446744073709551616", false),
+            ("184467440737095516160", true),
             (r#"{"a":1,}"#, false),
             (r#"{"a" 1}"#, false),
             (r#"{a:1}"#, false),
@@ -400,6 +407,7 @@ mod tests {
             (read, seen),
             (Some(()), vec![Some(7), None, Some(u64::MAX)])
         );
+        assert_eq!(Scanner::new(b"18446744073709551616").unsigned(), None);
         assert_eq!(Scanner::new(b"1.0").unsigned(), None);
         assert_eq!(Scanner::new(b"-1").unsigned(), None);
     }

@@ -10,7 +10,7 @@
 //! The first finish reason is not the end: usage and errors may follow it.
 
 use lmserver_runtime::event::{FinishReason, Usage};
-use lmserver_runtime::http_provider::{Answer, Events, Finish, Fragment, Speaker, json};
+use lmserver_runtime::http_provider::{Answer, Events, Finish, Fragment, Speaker, Template, json};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ use crate::chunk::{self, CallFragment, Choice, Chunk, Content, Delta};
 #[derive(Debug)]
 pub(crate) struct Chunks {
     answer: Answer,
+    /// A chunk that said a piece of the answer and nothing else.
+    template: Template,
 }
 
 impl Chunks {
@@ -27,6 +29,7 @@ impl Chunks {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             answer: Answer::new(seed),
+            template: Template::default(),
         }
     }
 
@@ -137,10 +140,18 @@ impl Events for Chunks {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<bool, ProviderError> {
+        let is_error = name == "error";
+        if !is_error && let Some(text) = self.template.text(data) {
+            self.answer.chunk(&text, out);
+            return Ok(true);
+        }
         let Some(chunk) = Chunk::read(data) else {
             return Ok(false);
         };
-        self.chunk(&chunk, name == "error", data, speaker, out)?;
+        self.chunk(&chunk, is_error, data, speaker, out)?;
+        if let Some(text) = chunk.only_text() {
+            self.template.learn(data, text);
+        }
         Ok(true)
     }
 

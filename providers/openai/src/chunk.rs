@@ -179,6 +179,29 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// The text of a chunk that says a piece of the answer and nothing else, where it is written
+    /// there as it is.
+    pub(crate) fn only_text(&self) -> Option<&'a str> {
+        let choices = self.choices.as_ref().filter(|it| it.others.is_empty())?;
+        let choice = choices.first.as_ref()?;
+        let delta = choice.delta.as_ref()?;
+        let says_more = self.usage().is_some()
+            || self.reports_error()
+            || choice
+                .finish_reason
+                .as_deref()
+                .is_some_and(|reason| !reason.is_empty())
+            || delta.reasoning_content.is_some()
+            || delta.reasoning.is_some()
+            || delta.refusal.is_some()
+            || delta.tool_calls.is_some()
+            || delta.function_call.is_some();
+        match &delta.content {
+            Some(Content::Text(Text(Cow::Borrowed(text)))) if !says_more => Some(text),
+            _ => None,
+        }
+    }
+
     /// True if the chunk, whatever else it holds, reports a failure.
     pub(crate) fn reports_error(&self) -> bool {
         self.error.is_some()
