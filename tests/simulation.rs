@@ -18,6 +18,8 @@
 mod accept;
 #[path = "sim/balance.rs"]
 mod balance;
+#[path = "sim/breaker.rs"]
+mod breaker;
 #[path = "sim/cancel.rs"]
 mod cancel;
 #[path = "sim/client.rs"]
@@ -42,6 +44,8 @@ mod many;
 mod open;
 #[path = "common/centrifugo_protobuf.rs"]
 mod protobuf;
+#[path = "sim/queue.rs"]
+mod queue;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/reach.rs"]
@@ -52,6 +56,8 @@ mod recorded;
 mod recovery;
 #[path = "sim/retry.rs"]
 mod retry;
+#[path = "sim/routes.rs"]
+mod routes;
 #[path = "sim/scene.rs"]
 mod scene;
 #[path = "sim/script.rs"]

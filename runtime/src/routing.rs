@@ -24,6 +24,8 @@ mod plan;
 mod queue;
 mod resilience;
 mod target;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use backoff::backoff;
 pub(crate) use breaker::{Change, Verdict};

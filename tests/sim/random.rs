@@ -100,6 +100,7 @@ fn setup(seed: u64, dice: &mut Random) -> Setup {
         between_events: Duration::from_secs(3),
         total: Duration::from_secs(60),
     };
+    setup.resilience.retries = dice.pick(&[0, 0, 1, 2]);
     setup.openai("up", "up.example");
     setup.openai("broken", "broken.example");
     setup.echo(Duration::from_millis(20));

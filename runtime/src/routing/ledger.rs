@@ -243,3 +243,110 @@ impl Entry {
         self.queue.running() == 0 && self.queue.waiting().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::routing::testing::target;
+
+    const RULES: Resilience = Resilience {
+        breaker_failures: 1,
+        max_concurrent: Some(1),
+        max_queued: 2,
+        ..Resilience::NONE
+    };
+
+    fn run(index: u32) -> RunId {
+        RunId {
+            index,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn a_target_is_free_then_waited_for_then_full() {
+        let (mut ledger, a) = (Ledger::default(), target("a"));
+        let now = Moment(1);
+        assert_eq!(ledger.standing(&a, &RULES, now), Standing::Free);
+        let slot = ledger.enter(&a, now);
+        for index in 1..=2 {
+            assert_eq!(ledger.standing(&a, &RULES, now), Standing::Busy);
+            ledger.wait(&a, run(index), now);
+        }
+        assert_eq!(ledger.standing(&a, &RULES, now), Standing::Full);
+        assert_eq!(ledger.standing(&target("b"), &RULES, now), Standing::Free);
+        assert_eq!((ledger.running(), ledger.queued()), (1, 2));
+        assert_eq!(ledger.call(&a, &RULES, now), None);
+        ledger.forget(&a, run(1));
+        assert_eq!(ledger.leave(&a, &RULES, slot, Verdict::Success, now), None);
+        let called = ledger.call(&a, &RULES, now).unwrap();
+        assert_eq!((called.run, called.slot.is_some()), (run(2), true));
+        assert_eq!((ledger.running(), ledger.queued()), (1, 0));
+    }
+
+    #[test]
+    fn who_is_called_when_the_breaker_is_open_has_no_slot() {
+        let (mut ledger, a) = (Ledger::default(), target("a"));
+        let slot = ledger.enter(&a, Moment(0));
+        ledger.wait(&a, run(1), Moment(0));
+        ledger.wait(&a, run(2), Moment(0));
+        let change = ledger.leave(&a, &RULES, slot, Verdict::Failure, Moment(5));
+        assert_eq!(change, Some(Change::Opened(Duration::from_secs(30))));
+        assert_eq!(
+            ledger.standing(&a, &RULES, Moment(6)),
+            Standing::Shut(Moment(30_005))
+        );
+        let called = ledger.call(&a, &RULES, Moment(6)).unwrap();
+        assert_eq!((called.run, called.slot), (run(1), None));
+        assert_eq!(ledger.dismiss(&a), [run(2)]);
+        assert_eq!(ledger.open_breakers(), 1);
+    }
+
+    #[test]
+    fn what_there_is_nothing_to_say_of_is_forgotten() {
+        let mut ledger = Ledger::default();
+        for (n, verdict) in [Verdict::Success, Verdict::Unknown].into_iter().enumerate() {
+            let target = target(&n.to_string());
+            let slot = ledger.enter(&target, Moment(0));
+            ledger.leave(&target, &RULES, slot, verdict, Moment(0));
+            ledger.wait(&target, run(0), Moment(0));
+            ledger.forget(&target, run(0));
+        }
+        assert!(ledger.entries.is_empty());
+    }
+
+    #[test]
+    fn failures_of_any_number_of_names_are_bounded_and_open_breakers_kept_longest() {
+        let mut ledger = Ledger::default();
+        let lax = Resilience {
+            breaker_failures: 2,
+            ..RULES
+        };
+        let mut fail = |name: &str, rules: &Resilience, at: usize| {
+            let target = target(name);
+            let slot = ledger.enter(&target, Moment(at as u64));
+            ledger.leave(&target, rules, slot, Verdict::Failure, Moment(at as u64));
+            ledger.entries.len()
+        };
+        fail("open", &RULES, 0);
+        for n in 0..3 * MOST_IDLE {
+            let entries = fail(&format!("m{n}"), &lax, n);
+            assert!(entries <= MOST_IDLE, "{entries}");
+        }
+        let now = Moment(1);
+        let standing = |name: &str| ledger.standing(&target(name), &RULES, now);
+        assert!(matches!(standing("open"), Standing::Shut(_)));
+        // One in use is never forgotten.
+        let busy = target("busy");
+        ledger.enter(&busy, Moment(0));
+        for n in 0..2 * MOST_IDLE {
+            let target = target(&format!("n{n}"));
+            let slot = ledger.enter(&target, Moment(2));
+            ledger.leave(&target, &RULES, slot, Verdict::Failure, Moment(2));
+        }
+        assert_eq!(ledger.standing(&busy, &RULES, now), Standing::Busy);
+        assert_eq!(ledger.entries.len(), MOST_IDLE + 1);
+    }
+}

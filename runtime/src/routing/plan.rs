@@ -147,3 +147,99 @@ impl Tried {
             .unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::testing::target;
+
+    /// `a`, then `b` or `c` (three times as often), then `d`.
+    fn plan() -> Plan {
+        Plan::of_groups([
+            vec![(target("a"), 1)],
+            vec![(target("b"), 1), (target("c"), 3)],
+            vec![(target("d"), 1)],
+        ])
+    }
+
+    fn choose(tried: &[usize], standings: [Standing; 4], random: u64) -> Choice {
+        let mut set = Tried::default();
+        tried.iter().for_each(|index| set.add(*index));
+        let standing = |target: &Target| match &*target.model {
+            "a" => standings[0],
+            "b" => standings[1],
+            "c" => standings[2],
+            _ => standings[3],
+        };
+        plan().choose(set, &standing, &mut || random)
+    }
+
+    #[test]
+    fn groups_go_in_order_and_the_free_before_those_to_wait_for() {
+        use Choice::{Ask, Full as IsFull, Nobody, Wait};
+        use Standing::{Busy, Free, Full};
+        let shut = |at| Standing::Shut(Moment(at));
+        for (tried, standings, random, want) in [
+            (&[][..], [Free; 4], 0, Ask(0)),
+            (&[0], [Free; 4], 0, Ask(1)),
+            (&[0], [Free; 4], 1, Ask(2)),
+            (&[0, 2], [Free; 4], 1, Ask(1)),
+            (&[0, 1, 2], [Free; 4], 0, Ask(3)),
+            (&[0, 1, 2, 3], [Free; 4], 0, Nobody(None)),
+            // It is waited for, though others behind it are free.
+            (&[], [Busy, Free, Free, Free], 0, Wait(0)),
+            (&[], [Full, Free, Free, Free], 0, IsFull(0)),
+            (&[0], [Free, Free, Busy, Free], 3, Ask(1)),
+            (&[0], [Free, Full, Busy, Free], 0, Wait(2)),
+            (&[0], [Free, Full, shut(9), Free], 0, IsFull(1)),
+            (&[0], [Free, shut(9), shut(8), Free], 0, Ask(3)),
+            (
+                &[],
+                [shut(9), shut(8), shut(7), shut(6)],
+                0,
+                Nobody(Some(Moment(6))),
+            ),
+            (
+                &[3],
+                [shut(9), shut(8), shut(7), shut(6)],
+                0,
+                Nobody(Some(Moment(7))),
+            ),
+        ] {
+            assert_eq!(
+                choose(tried, standings, random),
+                want,
+                "{tried:?} {standings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sibling_is_of_the_same_group() {
+        for (index, name, want) in [
+            (1, "c", Some(2)),
+            (2, "b", Some(1)),
+            (0, "b", None),
+            (7, "b", None),
+        ] {
+            assert_eq!(plan().sibling(index, &target(name)), want, "{index} {name}");
+        }
+    }
+
+    #[test]
+    fn a_plan_has_a_bound_and_its_last_target_is_as_good_as_the_first() {
+        let plan = Plan::in_order((0..200).map(|_| target("a")));
+        assert_eq!(plan.targets().len(), MOST_TARGETS);
+        let mut tried = Tried::default();
+        for index in 0..MOST_TARGETS {
+            assert!(!tried.has(index));
+            assert_eq!(
+                plan.choose(tried, &|_| Standing::Free, &mut || 0),
+                Choice::Ask(index)
+            );
+            tried.add(index);
+        }
+        let nobody = plan.choose(tried, &|_| Standing::Free, &mut || 0);
+        assert_eq!(nobody, Choice::Nobody(None));
+    }
+}
