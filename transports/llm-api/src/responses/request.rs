@@ -79,6 +79,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         metadata: object
             .object("metadata")?
             .map(|it| Value::Object(it.rest())),
+        options: Map::new(),
         extra: handed_on(object, verbosity)?,
     };
     let kept = note::write(&echo, &request.messages);
