@@ -21,8 +21,9 @@
 //! | `system` | `instructions`; system and developer messages keep their places |
 //! | `max_tokens`, `reasoning_effort`, `response_format` | `max_output_tokens`, `reasoning.effort`, `text.format` |
 //! | tools that are no functions | the same, flattened like functions |
-//! | `stop`, sound | refused: this API has no words for them |
-//! | `seed`, the `name` of a message | left out: they are hints, and this API has no place for them |
+//! | `verbosity`, `parallel_tool_calls`, `service_tier`, `prompt_cache_key` and the like | `text.verbosity`, the same |
+//! | `stop`, penalties, `logit_bias`, `top_k`, log probabilities, sound | refused: this API has no words for them |
+//! | `seed`, `prediction`, the `name` of a message | left out: they are hints, and this API has no place for them |
 //! | `metadata` | left out, but for an answer that is stored |
 
 mod answer;

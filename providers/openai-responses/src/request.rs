@@ -47,15 +47,41 @@ pub(crate) fn body(
     ] {
         body.extend(value.map(|value| (name.to_owned(), value)));
     }
-    if habits.store || request.extra.get("store") == Some(&Value::Bool(true)) {
-        let notes = request.metadata.clone();
-        body.extend(notes.map(|notes| ("metadata".to_owned(), notes)));
+    for (name, value) in question.options(&OPTIONS)? {
+        let object = if name == VERBOSITY {
+            let text = body.entry("text").or_insert_with(|| json!({}));
+            text.as_object_mut()
+        } else {
+            Some(&mut body)
+        };
+        if let Some(object) = object {
+            object.insert(name.to_owned(), value.clone());
+        }
     }
     merge(&mut body, &request.extra);
+    if body.get("store") == Some(&Value::Bool(true))
+        && let Some(notes) = &request.metadata
+    {
+        body.entry("metadata").or_insert_with(|| notes.clone());
+    }
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
     Ok(Value::Object(body))
 }
+
+/// The options that have words here.
+const OPTIONS: [(&str, &str); 7] = [
+    ("parallel_tool_calls", "parallel_tool_calls"),
+    ("prompt_cache_key", "prompt_cache_key"),
+    ("prompt_cache_retention", "prompt_cache_retention"),
+    ("safety_identifier", "safety_identifier"),
+    ("service_tier", "service_tier"),
+    ("store", "store"),
+    ("verbosity", VERBOSITY),
+];
+
+/// It stands beside the form of the answer.
+const VERBOSITY: &str = "verbosity";
 
 /// The conversation as items, the system prompt apart.
 fn input(question: &Question<'_>) -> Result<Vec<Value>, ProviderError> {
@@ -393,6 +419,29 @@ mod tests {
             let error = body(&Habits::default(), &request, "m").unwrap_err();
             assert!(error.message.starts_with(want), "{error}");
         }
+    }
+
+    #[test]
+    fn further_options_have_their_place_or_are_refused() {
+        let with = |options: Value| ChatRequest {
+            options: options.as_object().cloned().unwrap(),
+            metadata: Some(json!({"a": "b"})),
+            ..hi()
+        };
+        let options = json!({
+            "parallel_tool_calls": false, "verbosity": "low", "store": true, "prediction": {},
+        });
+        let want = json!({
+            "model": "m", "stream": true, "store": true, "metadata": {"a": "b"},
+            "input": [{"role": "user", "content": "Hi"}],
+            "parallel_tool_calls": false, "text": {"verbosity": "low"},
+        });
+        assert_eq!(written(&with(options)), want);
+        let refused = body(&Habits::default(), &with(json!({"top_k": 4})), "m").unwrap_err();
+        assert!(
+            refused.message.contains("cannot express `top_k`"),
+            "{refused}"
+        );
     }
 
     #[test]

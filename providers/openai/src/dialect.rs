@@ -16,8 +16,8 @@ pub(crate) struct Dialect {
     pub(crate) has_developer: bool,
     /// Takes the names of speakers. They are a hint, and left out elsewhere.
     pub(crate) has_names: bool,
-    /// Takes the end user, a hint too.
-    pub(crate) has_user: bool,
+    /// Takes OpenAI's hints: `user`, `store`, `service_tier`, ….
+    pub(crate) has_hints: bool,
     /// Takes the effort as `reasoning: {"effort"}`.
     pub(crate) has_reasoning: bool,
     /// Wants the ids of tool calls to be nine letters and digits, also those that another server
@@ -39,7 +39,7 @@ impl Dialect {
         include_usage: true,
         has_developer: true,
         has_names: true,
-        has_user: true,
+        has_hints: true,
         has_reasoning: false,
         has_short_ids: false,
     };

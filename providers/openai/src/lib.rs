@@ -25,7 +25,7 @@
 //! | `groq` | `https://api.groq.com/openai/v1` | `max_completion_tokens`; no `name` in messages |
 //! | `llamacpp` | `http://127.0.0.1:8080/v1` | no key |
 //! | `lmstudio` | `http://127.0.0.1:1234/v1` | no key |
-//! | `mistral` | `https://api.mistral.ai/v1` | usage comes unasked; `random_seed`; ids of calls become nine letters and digits; no `user`, no `name` |
+//! | `mistral` | `https://api.mistral.ai/v1` | usage comes unasked; `random_seed`; ids of calls become nine letters and digits; none of OpenAI's hints (`user`, `store`, …), no `name` |
 //! | `openrouter` | `https://openrouter.ai/api/v1` | effort as `reasoning: {"effort"}` |
 //! | `perplexity` | `https://api.perplexity.ai` | usage comes unasked; no `name` |
 //! | `together` | `https://api.together.xyz/v1` | |

@@ -109,7 +109,7 @@ const TABLE: [Preset; 11] = [
             seed_field: "random_seed",
             include_usage: false,
             has_names: false,
-            has_user: false,
+            has_hints: false,
             has_short_ids: true,
             ..OTHERS
         },

@@ -1,5 +1,6 @@
 //! A chat request in the form of `POST /chat/completions`.
 
+use lmserver_runtime::http_provider::Question;
 use lmserver_runtime::http_provider::json::merge;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::{Map, Value, json};
@@ -26,7 +27,7 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
     } else {
         ("reasoning_effort", effort.map(Value::from))
     };
-    let user = request.user.clone().filter(|_| dialect.has_user);
+    let user = request.user.clone().filter(|_| dialect.has_hints);
     for (name, value) in [
         ("temperature", request.temperature.map(Value::from)),
         ("top_p", request.top_p.map(Value::from)),
@@ -53,7 +54,9 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
         let notes = request.metadata.clone();
         body.extend(notes.map(|notes| ("metadata".to_owned(), notes)));
     }
-    body.extend(request.options.clone());
+    let options = request.options.iter();
+    let options = options.filter(|(name, _)| dialect.has_hints || !Question::is_hint(name));
+    body.extend(options.map(|(name, value)| (name.clone(), value.clone())));
     merge(&mut body, &request.extra);
     // What is read is a stream, whatever was asked for.
     body.insert("stream".into(), true.into());
@@ -294,13 +297,17 @@ mod tests {
         request.messages[0].name = Some("n".into());
         request.user = Some("u".into());
         request.reasoning_effort = Some("low".into());
+        for (name, value) in [("service_tier", json!("flex")), ("top_k", json!(4))] {
+            request.options.insert(name.into(), value);
+        }
 
         let body = body_for("https://api.mistral.ai/v1", &request);
         assert_eq!(
             body["messages"][0],
             json!({"role": "system", "content": "Hi"})
         );
-        assert_eq!(body.get("user"), None);
+        assert_eq!((body.get("user"), body.get("service_tier")), (None, None));
+        assert_eq!(body["top_k"], 4);
         let calls = &body["messages"][1]["tool_calls"];
         let id = calls[0]["id"].as_str().unwrap();
         assert!(
@@ -314,7 +321,10 @@ mod tests {
         let body = body_for("https://openrouter.ai/api/v1", &request);
         assert_eq!(body["reasoning"], json!({"effort": "low"}));
         assert_eq!(body["messages"][0]["role"], "developer");
-        assert_eq!(body["user"], "u");
+        assert_eq!(
+            (&body["user"], &body["service_tier"]),
+            (&json!("u"), &json!("flex"))
+        );
 
         let body = body_for("https://api.groq.com/openai/v1", &request);
         assert_eq!(

@@ -115,11 +115,17 @@ impl<'a> Question<'a> {
         for (name, value) in &self.request.options {
             match words.iter().find(|(theirs, _)| theirs == name) {
                 Some((_, ours)) => options.push((*ours, value)),
-                None if HINTS.contains(&name.as_str()) => {}
+                None if Self::is_hint(name) => {}
                 None => return Err(self.cannot(&format!("`{name}`"))),
             }
         }
         Ok(options)
+    }
+
+    /// Is an option one without which an answer is as good?
+    #[must_use]
+    pub fn is_hint(name: &str) -> bool {
+        HINTS.contains(&name)
     }
 
     /// The functions that may be called.
