@@ -28,6 +28,7 @@ pub(crate) fn target(model: &str) -> Target {
             trust: TRUST.clone(),
             proxy: None,
             resilience: Resilience::default(),
+            warm_connections: 0,
         }),
         model: model.into(),
     }
