@@ -8,6 +8,7 @@ import { FAULTS, FORMATS, POSITIONS, WORDS } from './lib/faults.mjs';
 import { INGRESSES } from './lib/ingress.mjs';
 import { eventually } from './lib/condition.mjs';
 import { Server } from './lib/server.mjs';
+import { Socket } from './lib/socket.mjs';
 
 /** The first event, the next one, all: short, but long for a machine that does everything at once. */
 const TIMERS = { first_event: 1500, between_events: 1500, total: 4000 };
@@ -16,11 +17,17 @@ const TIMERS = { first_event: 1500, between_events: 1500, total: 4000 };
 const TOGETHER = 128;
 
 /** From the terminal event to the end of the provider's connection. */
-const CLOSED_WITHIN = 1000;
+const CLOSED_WITHIN = 3000;
+
+/** From a cancel to the same, on a machine that may be busy. */
+const CANCELLED_WITHIN = 300;
 
 /** Where no target fails before the row's own, and where one does. */
 const HEALTHY = 'words=2';
 const FAILING = 'status=503';
+
+/** Fails twice, then answers. */
+const FRAGILE = 'words=4,status=503,fail_first=2,id=fragile';
 
 const rows = [];
 let server;
@@ -56,14 +63,42 @@ function model({ id, format, target, position }) {
 function configuration() {
   const timers = Object.entries(TIMERS).map(([name, ms]) => `${name}_timeout = "${ms}ms"\n`).join('');
   const providers = Object.entries(FORMATS).map(([name, { kind, path, keys = '' }]) =>
-    `[provider.${name}]\nkind = "${kind}"\nbase_url = "${fake.url}${path}"\n${keys}${timers}`);
-  return `[model.default]\ntargets = ["openai/any"]\n${providers.join('')}${rows.map(model).join('')}`;
+    `[provider.${name}]\nkind = "${kind}"\nbase_url = "${fake.url}${path}"\nretries = 0\n${keys}${timers}`);
+  return `[model.default]\ntargets = ["openai/any"]\n${providers.join('')}${others()}${rows.map(model).join('')}`;
 }
 
+/** A provider that is asked again, one that is soon left alone, and one that has all the time there is. */
+const others = () => `
+[provider.again]
+kind = "openai"
+base_url = "${fake.url}/v1"
+first_event_timeout = "300ms"
+retries = 2
+retry_backoff = "20ms"
+
+[provider.fragile]
+kind = "openai"
+base_url = "${fake.url}/v1"
+retries = 0
+breaker_failures = 2
+breaker_cooldown = "500ms"
+
+[provider.slow]
+kind = "openai"
+base_url = "${fake.url}/v1"
+
+[model.fragile]
+targets = ["fragile/${FRAGILE}", "openai/${HEALTHY}"]
+`;
+
 /** What the fake knows of one model's requests. */
-async function seen(name) {
+async function report(name) {
   const response = await fetch(`${fake.url}/fake/requests?model=${encodeURIComponent(name)}`);
-  return (await response.json()).models[name] ?? { count: 0, open: 0 };
+  return response.json();
+}
+
+async function seen(name) {
+  return (await report(name)).models[name] ?? { count: 0, open: 0 };
 }
 
 /** What a client is to be told. */
@@ -139,6 +174,86 @@ describe('faults', () => {
     }));
     console.log(`${count} rows in ${Date.now() - began} ms`);
     assert.equal(failures.length, 0, `${failures.length} of ${count} rows:\n${failures.sort().join('\n')}`);
+  });
+
+  test('a target is asked again where that may help, and never after the first word', async () => {
+    const again = [
+      // words, what is told, the codes of attempts, how often it is asked, at least how long it takes
+      ['status=503,fail_first=1', WORDS, ['provider_overloaded'], 2],
+      ['status=503,fail_first=2', WORDS, ['provider_overloaded', 'provider_overloaded'], 3],
+      ['status=503,fail_first=3', 'provider_overloaded', ['provider_overloaded', 'provider_overloaded'], 3],
+      ['cut@body,fail_first=1', WORDS, ['provider_truncated'], 2],
+      ['reset@head,fail_first=1', WORDS, ['provider_truncated'], 2],
+      ['error=529@0,fail_first=1', WORDS, ['provider_overloaded'], 2],
+      ['status=429,retry_after=1,fail_first=1', WORDS, ['provider_rate_limited'], 2, 1000],
+      ['status=429,retry_after=100,fail_first=1', 'provider_rate_limited', [], 1],
+      ['status=401,fail_first=1', 'provider_auth', [], 1],
+      ['status=400,fail_first=1', 'provider_bad_request', [], 1],
+      ['stall@body,fail_first=1', 'provider_timeout', [], 1],
+      ['cut@2,fail_first=1', 'provider_truncated', [], 1],
+      ['error=529@1,fail_first=1', 'provider_overloaded', [], 1],
+    ];
+    const failures = [];
+    await Promise.all(again.map(async ([words, told, codes, count, least = 0]) => {
+      const name = `words=4,${words}`;
+      const began = Date.now();
+      const said = await INGRESSES[0].ask(server, `again/${name}`);
+      assert.equal(said.type === 'end' ? said.text : said.code, told, name);
+      assert.deepEqual((said.attempts ?? []).map(({ code }) => code), codes, name);
+      assert.equal((await seen(name)).count, count, name);
+      assert.ok(Date.now() - began >= least, `${name} was not waited for`);
+    }).map((row) => row.catch((error) => failures.push(error.message))));
+    assert.deepEqual(failures, []);
+  });
+
+  test('a target that fails again and again is left alone for a while', async () => {
+    const ask = async () => (await INGRESSES[0].ask(server, 'fragile')).text;
+    const count = async () => (await seen(FRAGILE)).count;
+    for (let time = 0; time < 4; time += 1) assert.equal(await ask(), 'w1 w2 ', `question ${time}`);
+    assert.equal(await count(), 2);
+    await eventually(async () => (await ask()) === WORDS, 'the target is tried again', 5000);
+    assert.equal(await count(), 3);
+  });
+
+  test('whoever cancels ends the connection to the provider, whatever it is doing', async () => {
+    const post = (path, body, signal) => fetch(`${server.url}${path}`, {
+      method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' }, signal,
+    });
+    const messages = [{ role: 'user', content: 'say something' }];
+    const ways = {
+      async delete(model) {
+        const channel = await server.chat({ model, message: 'say something' });
+        return () => fetch(`${server.url}/api/chat/${channel}`, { method: 'DELETE' });
+      },
+      async socket(model) {
+        const socket = new Socket(server.port, await server.chat({ model, message: 'say something' }));
+        await socket.until(({ events }) => events.length > 0, 'the start');
+        return () => socket.send({ type: 'cancel' });
+      },
+      async completions(model) {
+        const client = new AbortController();
+        post('/v1/chat/completions', { model, stream: true, messages }, client.signal).catch(() => {});
+        return () => client.abort();
+      },
+      async whole(model) {
+        const client = new AbortController();
+        post('/v1/chat/completions', { model, messages }, client.signal).catch(() => {});
+        return () => client.abort();
+      },
+    };
+    const places = ['stall@start', 'stall@head', 'stall@body', 'murmur@body', 'stall@2', 'stall@2.5', 'stall@end', 'endless,delay=2ms'];
+    for (const [way, begin] of Object.entries(ways)) {
+      await Promise.all(places.map(async (words) => {
+        const name = `${words},id=${way}`;
+        const cancel = await begin(`slow/${name}`);
+        await eventually(async () => (await seen(name)).open === 1, `${name} is asked`);
+        const { now_ms: began } = await report(name);
+        await cancel();
+        await eventually(async () => (await seen(name)).closed_by_client === 1, `${name} is closed`, CLOSED_WITHIN);
+        const took = (await report(name)).requests[0].ended_ms - began;
+        assert.ok(took < CANCELLED_WITHIN, `${name} was closed after ${took} ms`);
+      }));
+    }
   });
 
   test('nothing is left behind', async () => {

@@ -18,6 +18,7 @@ export const FORMATS = {
   gemini: { kind: 'gemini', path: '/v1beta' },
   ollama: { kind: 'ollama', path: '' },
   cohere: { kind: 'cohere', path: '' },
+  bedrock: { kind: 'bedrock', path: '', keys: 'region = "us-east-1"\naccess_key_id = "AKIDEXAMPLE"\nsecret_access_key = "key"\n' },
 };
 
 const UNREACHABLE = 'provider_unreachable';
@@ -44,8 +45,7 @@ export const FAULTS = [
   whole('split=crlf'),
   whole('split=utf8,unicode', { ok: 'wört😀1 wört😀2 wört😀3 wört😀4 ' }),
   whole('eol=crlf'),
-  // A line of JSON ends with a line feed.
-  whole('eol=cr', { formats: { ollama: { skip: true } } }),
+  whole('eol=cr'),
   whole('comments,delay=2ms'),
   whole('gzip,delay=2ms'),
   whole('until_close'),

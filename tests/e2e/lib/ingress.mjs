@@ -116,6 +116,32 @@ export const INGRESSES = [
     },
   },
   {
+    name: 'responses',
+    hasStatus: true,
+    async ask(server, model) {
+      const response = await post(server, '/v1/responses', { model, stream: true, input: QUESTION });
+      if (response.status !== 200) return refused(server, response);
+      const events = (await dataOf(response)).filter((it) => it !== '[DONE]').map((it) => JSON.parse(it));
+      const ends = events.filter(({ type }) => /^(error|response\.(completed|incomplete|failed))$/.test(type));
+      assert.equal(ends.length, 1, `the stream ended with ${JSON.stringify(events.slice(-3))}`);
+      assert.equal(events.at(-1), ends[0]);
+      const text = events.map(({ type, delta }) => (type === 'response.output_text.delta' ? delta : '')).join('');
+      return confirmed(server, response, { type: /completed/.test(ends[0].type) ? 'end' : 'error', text });
+    },
+  },
+  {
+    name: 'responses as a whole',
+    hasStatus: true,
+    async ask(server, model) {
+      const response = await post(server, '/v1/responses', { model, input: QUESTION });
+      if (response.status !== 200) return refused(server, response);
+      const { status, output, error } = await response.json();
+      if (status === 'failed') return confirmed(server, response, { type: 'error', code: error.code });
+      const parts = output.flatMap(({ content }) => content ?? []);
+      return confirmed(server, response, { type: 'end', text: parts.map(({ text }) => text ?? '').join('') });
+    },
+  },
+  {
     name: 'messages',
     hasStatus: true,
     async ask(server, model) {
