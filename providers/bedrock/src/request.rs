@@ -10,6 +10,8 @@
 //! | `tools`, `tool_choice` | `toolConfig`; `required` is `any` |
 //! | `response_format` of a schema | `outputConfig.textFormat` |
 //! | `reasoning_effort` | `outputConfig.effort`; for Claude before 4.6 a budget of thinking |
+//! | `top_k` | for Claude among the fields that are handed on to the model |
+//! | `service_tier` | `serviceTier`, where it has the same name there |
 //! | `metadata` | `requestMetadata`, as far as its values are plain texts |
 //! | `seed`, `user`, speakers' names | nothing: they are hints |
 
@@ -54,9 +56,51 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
         ("requestMetadata", metadata(request.metadata.as_ref())),
     ]));
     thinking::apply(question, model, &mut body)?;
+    options(question, model, &mut body)?;
     lenient::merge(&mut body, &request.extra);
     Ok(Value::Object(body))
 }
+
+/// Further options. That calls stand side by side is how it is here; it cannot be forbidden.
+fn options(
+    question: &Question<'_>,
+    model: &str,
+    body: &mut Map<String, Value>,
+) -> Result<(), ProviderError> {
+    for (name, value) in question.options(&OPTIONS)? {
+        let more = match name {
+            PARALLEL => {
+                let is_forbidden = *value == Value::Bool(false) && body.contains_key("toolConfig");
+                question.refuse(is_forbidden, "parallel_tool_calls")?;
+                continue;
+            }
+            TOP_K => {
+                question.refuse(!model.contains("anthropic."), "top_k")?;
+                json!({"additionalModelRequestFields": {"top_k": value}})
+            }
+            _ if TIERS.iter().any(|tier| value == tier) => json!({"serviceTier": {"type": value}}),
+            _ => continue,
+        };
+        if let Value::Object(more) = more {
+            lenient::merge(body, &more);
+        }
+    }
+    Ok(())
+}
+
+/// The options that mean something here, by their own names.
+const OPTIONS: [(&str, &str); 3] = [
+    (PARALLEL, PARALLEL),
+    (TOP_K, TOP_K),
+    ("service_tier", "service_tier"),
+];
+
+const PARALLEL: &str = "parallel_tool_calls";
+
+const TOP_K: &str = "top_k";
+
+/// What a service tier may be.
+const TIERS: [&str; 4] = ["default", "flex", "priority", "reserved"];
 
 /// The entries that there are.
 pub(crate) fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {

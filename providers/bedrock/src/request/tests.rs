@@ -289,6 +289,57 @@ fn options_are_translated() {
 }
 
 #[test]
+fn further_options_are_expressed_or_refused() {
+    const CLAUDE: &str = "anthropic.claude-sonnet-4-6-v1";
+    let asked = |options: Value, has_tools: bool, model| {
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        let request = ChatRequest {
+            options: options.as_object().unwrap().clone(),
+            tools: has_tools.then_some(tools),
+            ..hi()
+        };
+        translated(&request, model)
+    };
+    for (options, pointer, want) in [
+        (
+            json!({"top_k": 5}),
+            "/additionalModelRequestFields",
+            json!({"top_k": 5}),
+        ),
+        (
+            json!({"service_tier": "flex"}),
+            "/serviceTier",
+            json!({"type": "flex"}),
+        ),
+        (json!({"service_tier": "auto"}), "/serviceTier", json!(null)),
+        (
+            json!({"parallel_tool_calls": true}),
+            "/parallel_tool_calls",
+            json!(null),
+        ),
+        (json!({"verbosity": "low"}), "/verbosity", json!(null)),
+    ] {
+        let body = asked(options, true, CLAUDE).unwrap();
+        assert_eq!(
+            *body.pointer(pointer).unwrap_or(&Value::Null),
+            want,
+            "{pointer}"
+        );
+    }
+    let forbidden = json!({"parallel_tool_calls": false});
+    assert!(asked(forbidden.clone(), false, "m").is_ok());
+    for (options, model, name) in [
+        (forbidden, CLAUDE, "parallel_tool_calls"),
+        (json!({"top_k": 5}), "amazon.nova-pro-v1:0", "top_k"),
+        (json!({"logit_bias": {}}), CLAUDE, "logit_bias"),
+    ] {
+        let error = asked(options, true, model).unwrap_err();
+        let want = format!("bedrock cannot express `{name}`: leave it out or use `extra`");
+        assert_eq!(*error.message, *want);
+    }
+}
+
+#[test]
 fn effort_becomes_what_the_model_takes() {
     const OLD: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
     const NEW: &str = "amazon.nova-2-lite-v1:0";
