@@ -79,8 +79,8 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         metadata: object
             .object("metadata")?
             .map(|it| Value::Object(it.rest())),
-        options: Map::new(),
-        extra: handed_on(object, verbosity)?,
+        options: options(&mut object, verbosity)?,
+        extra: handed_on(object),
     };
     let kept = note::write(&echo, &request.messages);
     Ok(Asked {
@@ -178,22 +178,38 @@ fn tool_choice(object: &mut Object) -> Result<Option<Value>, Mistake> {
     })
 }
 
-/// What the provider is given beside what all providers know.
-fn handed_on(mut object: Object, verbosity: Option<Value>) -> Result<Map<String, Value>, Mistake> {
+/// What not all providers know, by its name in Chat Completions.
+fn options(object: &mut Object, verbosity: Option<Value>) -> Result<Map<String, Value>, Mistake> {
     let parallel = object.bool("parallel_tool_calls")?;
     let tier = object.string("service_tier")?;
-    for key in NOT_HANDED_ON {
-        object.take(key);
-    }
-    let mut extra = object.rest();
     let parallel = parallel.filter(|parallel| !parallel).map(Value::Bool);
     let tier = tier.filter(|tier| tier != "auto").map(Value::String);
+    let mut options = Map::new();
     for (key, value) in [
         ("parallel_tool_calls", parallel),
         ("service_tier", tier),
         ("verbosity", verbosity.filter(|it| it != "medium")),
     ] {
-        extra.extend(value.map(|value| (key.to_owned(), value)));
+        options.extend(value.map(|value| (key.to_owned(), value)));
     }
-    Ok(extra)
+    for key in [
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+    ] {
+        options.extend(
+            object
+                .string(key)?
+                .map(|text| (key.to_owned(), text.into())),
+        );
+    }
+    Ok(options)
+}
+
+/// What else there is goes to the provider as it came.
+fn handed_on(mut object: Object) -> Map<String, Value> {
+    for key in NOT_HANDED_ON {
+        object.take(key);
+    }
+    object.rest()
 }
