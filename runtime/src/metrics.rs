@@ -69,4 +69,21 @@ pub struct Metrics {
     pub turns: u64,
     /// Tokens, answers, failed attempts and first events, by provider and more.
     pub accounts: Accounts,
+    /// How the targets stand that have requests, or have failed of late.
+    pub targets: Vec<TargetLoad>,
+}
+
+/// How a target stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetLoad {
+    /// The provider.
+    pub provider: Box<str>,
+    /// The model.
+    pub model: Box<str>,
+    /// Its requests.
+    pub requests: usize,
+    /// Answers that wait for their turn.
+    pub queued: usize,
+    /// Is its breaker open, or tries a probe?
+    pub is_open: bool,
 }

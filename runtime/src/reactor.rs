@@ -203,6 +203,7 @@ impl<S: Sys> Reactor<S> {
             runs: self.runs.len() as u64,
             open_breakers: self.ledger.open_breakers() as u64,
             queued: self.ledger.queued() as u64,
+            targets: self.ledger.loads(),
             ..self.metrics.clone()
         }
     }

@@ -35,6 +35,7 @@ fn text(metrics: &Metrics) -> String {
         );
     }
     labelled::write(&metrics.accounts, &mut text);
+    labelled::targets(&metrics.targets, &mut text);
     let version = env!("CARGO_PKG_VERSION");
     let _ = write!(
         text,

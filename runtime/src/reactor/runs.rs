@@ -103,22 +103,11 @@ impl<S: Sys> Reactor<S> {
             Output::ToolCall(call) => Event::ToolCall(Box::new(call)),
         };
         attempt.since = self.now;
-        if !attempt.first_event {
-            attempt.first_event = true;
-            if let Some(conn) = attempt.conn.and_then(|id| self.conns.get(id)) {
-                self.sys.expect_stream(conn.sock);
-            }
-            let target = run.plan.target(run.target);
-            if let Some(target) = target.filter(|_| !run.is_unattended) {
-                let after = self.now.since(attempt.began);
-                let accounts = &mut self.metrics.accounts;
-                accounts.first_event(&target.instance.name, after);
-            }
-        }
-        let is_first = !std::mem::replace(&mut run.content, true);
+        let is_first = !std::mem::replace(&mut attempt.first_event, true);
+        run.content = true;
         let channel = run.channel;
         if is_first {
-            self.note_answer(id);
+            self.note_first_event(id);
         }
         match self.append(channel, &event) {
             Some(Room::Enough) => true,
@@ -131,6 +120,23 @@ impl<S: Sys> Reactor<S> {
             ),
             None => false,
         }
+    }
+
+    /// An attempt has begun to answer.
+    fn note_first_event(&mut self, id: RunId) {
+        let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
+            return;
+        };
+        let began = attempt.began;
+        if let Some(conn) = attempt.conn.and_then(|id| self.conns.get(id)) {
+            self.sys.expect_stream(conn.sock);
+        }
+        let provider = target.instance.name.clone();
+        if self.runs.get(id).is_some_and(|run| !run.is_unattended) {
+            let accounts = &mut self.metrics.accounts;
+            accounts.first_event(&provider, self.now.since(began));
+        }
+        self.note_answer(id);
     }
 
     fn cut(&mut self, id: RunId, why: &str) -> bool {

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::ids::RunId;
+use crate::metrics::TargetLoad;
 use crate::routing::breaker::{Breaker, Change, Verdict};
 use crate::routing::queue::Queue;
 use crate::routing::resilience::Resilience;
@@ -172,6 +173,18 @@ impl Ledger {
             .iter()
             .filter(|entry| entry.breaker.is_open())
             .count()
+    }
+
+    /// How each target stands of which there is something to say.
+    pub(crate) fn loads(&self) -> Vec<TargetLoad> {
+        let loads = self.entries.iter().map(|entry| TargetLoad {
+            provider: entry.provider.clone(),
+            model: entry.model.clone(),
+            requests: entry.queue.running() as usize,
+            queued: entry.queue.waiting().len(),
+            is_open: entry.breaker.is_open(),
+        });
+        loads.collect()
     }
 
     /// How many requests there are.

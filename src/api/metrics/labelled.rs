@@ -4,6 +4,7 @@
 //! quote and line break are escaped, as Prometheus's text format wants it.
 
 use lmserver_runtime::accounts::{Accounts, FIRST_EVENT_MILLIS, FirstEvents, Row, TOKEN_KINDS};
+use lmserver_runtime::metrics::TargetLoad;
 
 /// Writes all of them.
 pub(super) fn write(accounts: &Accounts, out: &mut String) {
@@ -31,6 +32,33 @@ pub(super) fn write(accounts: &Accounts, out: &mut String) {
     head("first_event_seconds", "histogram", help, out);
     for waits in accounts.first_events() {
         histogram(waits, out);
+    }
+}
+
+/// Writes how the targets stand of which there is something to say.
+pub(super) fn targets(loads: &[TargetLoad], out: &mut String) {
+    type Read = fn(&TargetLoad) -> usize;
+    let gauges: [(&str, &str, Read); 3] = [
+        ("target_requests", "Requests of a target now.", |it| {
+            it.requests
+        }),
+        (
+            "target_queued",
+            "Answers that wait for their turn at a target now.",
+            |it| it.queued,
+        ),
+        (
+            "target_breaker_open",
+            "Whether a target's breaker is open, or tries a probe.",
+            |it| usize::from(it.is_open),
+        ),
+    ];
+    for (name, help, read) in gauges {
+        head(name, "gauge", help, out);
+        for load in loads {
+            let labels = [("provider", &*load.provider), ("model", &load.model)];
+            sample(name, &labels, &read(load).to_string(), out);
+        }
     }
 }
 
@@ -147,6 +175,24 @@ mod tests {
         let mut out = String::new();
         sample("x", &[("model", "a\"b\\c\nd é"), ("n", "")], "7", &mut out);
         assert_eq!(out, "lmserver_x{model=\"a\\\"b\\\\c\\nd é\",n=\"\"} 7\n");
+    }
+
+    #[test]
+    fn a_target_has_a_line_in_each_of_its_gauges() {
+        let load = TargetLoad {
+            provider: "openai".into(),
+            model: "m".into(),
+            requests: 2,
+            queued: 0,
+            is_open: true,
+        };
+        let mut out = String::new();
+        targets(&[load], &mut out);
+        for (name, value) in [("requests", 2), ("queued", 0), ("breaker_open", 1)] {
+            let line =
+                format!("\nlmserver_target_{name}{{provider=\"openai\",model=\"m\"}} {value}\n");
+            assert!(out.contains(&line), "{out}");
+        }
     }
 
     #[test]

@@ -44,10 +44,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         report: &mut Report,
     ) -> Option<(Instance, Configured)> {
         self.check_name();
-        let (kind_place, kind) = self
-            .section
-            .placed_string("kind")
-            .unwrap_or_else(|| (self.section.header().clone(), self.name.clone()));
+        let (kind_place, kind) = self.kind();
         let settings = self.settings();
         let model = self.model(&kind);
         let timers = self.timers();
@@ -89,6 +86,12 @@ impl<'a, 'b> Reader<'a, 'b> {
             },
             configured,
         ))
+    }
+
+    /// The kind, which goes without saying where it is the name.
+    fn kind(&mut self) -> (Place, String) {
+        let written = self.section.placed_string("kind");
+        written.unwrap_or_else(|| (self.section.header().clone(), self.name.clone()))
     }
 
     /// Opens the plugin. One that neither opens nor says why still leaves a mistake behind.
