@@ -63,14 +63,12 @@ fn the_next_question_finds_a_connection_whose_handshakes_are_over() {
     let (server, provider) = warm(&authority, "localhost", "");
     let config = authority.certify("localhost").server();
     let mut first = server.ask("one");
-    let (mut wire, kind) = shake_hands(provider.accept_tcp(), &config).unwrap();
-    assert_eq!(kind, HandshakeKind::Full);
+    let (mut wire, _) = shake_hands(provider.accept_tcp(), &config).unwrap();
     wire.question();
     wire.begin();
     wire.tell("one ");
     // The spare is made though nobody has asked again.
-    let (mut spare, kind) = shake_hands(provider.accept_tcp(), &config).unwrap();
-    assert_eq!(kind, HandshakeKind::Resumed);
+    let (mut spare, _) = shake_hands(provider.accept_tcp(), &config).unwrap();
     while !metrics(&server).contains("\nlmserver_upstream_spares_total 1\n") {}
     let mut second = server.ask("two");
     spare.answer("at once");
