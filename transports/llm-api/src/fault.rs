@@ -34,16 +34,14 @@ pub(crate) fn response(failure: &Failure, body: Vec<u8>) -> Response {
         failure.code,
         ErrorCode::ProviderRateLimited | ErrorCode::ProviderOverloaded | ErrorCode::Shutdown
     );
-    // RFC 9110 §10.2.3: whole seconds.
-    let said = failure
+    let known = failure
         .retry_after
-        .map(|wait| wait.as_millis().div_ceil(1000));
-    match said {
+        .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+    match known.or((failure.retryable && waits).then_some(RETRY_AFTER)) {
         Some(seconds) => response.with_field("Retry-After", seconds.to_string()),
-        None if failure.retryable && waits => response.with_field("Retry-After", RETRY_AFTER),
         None => response,
     }
 }
 
 /// Seconds after which it may be tried again, where nobody said.
-const RETRY_AFTER: &str = "5";
+const RETRY_AFTER: u64 = 5;
