@@ -90,12 +90,13 @@ fn every_parameter_of_chat_completions_arrives() {
     assert_eq!(request.user.as_deref(), Some("u"));
     assert_eq!(request.metadata, Some(json!({"k": "v"})));
     // What says nothing is left out; what is not known is handed on.
-    let extra = json!({
+    let options = json!({
         "parallel_tool_calls": false, "frequency_penalty": 0.5, "logit_bias": {"50256": -100},
         "service_tier": "flex", "store": true, "prediction": {"type": "content", "content": "x"},
-        "verbosity": "low", "web_search_options": {}, "prompt_cache_key": "k", "top_k": 40,
-        "chat_template_kwargs": {"a": 1},
+        "verbosity": "low", "web_search_options": {}, "prompt_cache_key": "k",
     });
+    assert_eq!(Value::Object(request.options), options);
+    let extra = json!({"top_k": 40, "chat_template_kwargs": {"a": 1}});
     assert_eq!(Value::Object(request.extra), extra);
 }
 
@@ -381,7 +382,9 @@ fn every_parameter_of_responses_arrives() {
     assert_eq!(request.response_format, Some(format));
     assert_eq!(request.reasoning_effort.as_deref(), Some("high"));
     assert_eq!(request.metadata, Some(json!({"k": "v"})));
-    let extra = json!({"parallel_tool_calls": false, "verbosity": "low", "top_k": 4});
+    let options = json!({"parallel_tool_calls": false, "verbosity": "low"});
+    assert_eq!(Value::Object(request.options), options);
+    let extra = json!({"top_k": 4});
     assert_eq!(Value::Object(request.extra), extra);
     let note = String::from_utf8(submission.note.into()).unwrap();
     assert!(

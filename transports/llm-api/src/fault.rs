@@ -37,7 +37,7 @@ pub(crate) fn response(failure: &Failure, body: Vec<u8>) -> Response {
     let known = failure
         .retry_after
         .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
-    match known.or((failure.retryable && waits).then_some(RETRY_AFTER)) {
+    match known.or_else(|| (failure.retryable && waits).then_some(RETRY_AFTER)) {
         Some(seconds) => response.with_field("Retry-After", seconds.to_string()),
         None => response,
     }
