@@ -216,7 +216,7 @@ mod tests {
             text.contains("# TYPE lmserver_runs gauge\nlmserver_runs 2\n"),
             "{text}"
         );
-        assert_eq!(text.lines().count(), 3 * (METRICS.len() + 1) + 2 * 4);
+        assert_eq!(text.lines().count(), 3 * (METRICS.len() + 1) + 2 * 7);
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
         names.sort_unstable();
         names.dedup();
