@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
+import OpenAI from 'openai';
 import { eventually, skipUnless, test } from './lib/condition.mjs';
 import { folder, Llm, present } from './lib/llm.mjs';
 import { openai, Server } from './lib/server.mjs';
@@ -43,6 +44,21 @@ describe('a real language model', { skip }, () => {
     server = await Server.start({ config: openai(llm.base) });
   });
   after(() => Promise.all([llm?.stop(), server?.stop()]));
+
+  for (const question of ['Hello', 'Grüße, 世界 🚀?']) {
+    test(`${question}: OpenAI's SDK has the text, the finish reason and the usage of a direct request`, async () => {
+      const request = { messages: [{ role: 'user', content: question }], temperature: 0, seed: 7, max_tokens: 200 };
+      const direct = await llm.direct(request);
+      const client = new OpenAI({ apiKey: 'none', baseURL: `${server.url}/v1`, maxRetries: 0 });
+      const whole = await client.chat.completions.create({ model: 'default', ...request });
+      assert.equal(whole.choices[0].message.content, direct.text);
+      assert.equal(whole.choices[0].finish_reason, direct.finish_reason);
+      assert.equal(whole.usage.completion_tokens, direct.usage.output_tokens);
+      let text = '';
+      for await (const chunk of await client.chat.completions.create({ model: 'default', stream: true, ...request })) text += chunk.choices[0].delta.content ?? '';
+      assert.equal(text, direct.text);
+    });
+  }
 
   for (const question of ['Hello', 'Tell me a long story about the sea.', 'Grüße, 世界 🚀?']) {
     test(`${question}: early, late, and cut subscribers on both transports have the text of a direct request`, async () => {
