@@ -2,7 +2,7 @@
 # Builds what a scenario needs and prints its table.
 # NO_BUILD=1 takes the binaries as they are; VERBOSE=1 shows every window.
 set -euo pipefail
-usage='usage: benches/run.sh fanout|centrifugo|flatout|memory|slow|latency|start|instructions|all [--noise]'
+usage='usage: benches/run.sh fanout|centrifugo|flatout|memory|slow|latency|nginx|cancel|start|instructions|all [--noise]'
 scenario=${1:?$usage}
 noise=${2:-}
 cd "$(dirname "$0")/.."
@@ -18,17 +18,20 @@ build() {
 run() {
     case $1 in
         start) build release; build small ;;
+        nginx)
+            command -v nginx >/dev/null || { echo "nginx: needs nginx (Debian: nginx-light)" >&2; return 1; }
+            build release ;;
         instructions)
             command -v valgrind >/dev/null || { echo "instructions: needs valgrind" >&2; return 1; }
             build profiling ;;
         *) build release ;;
     esac
-    timeout 170 "$tools/release/load" "$1" --target="$target" $noise
+    timeout 300 "$tools/release/load" "$1" --target="$target" $noise
 }
 
 [ "$scenario" = all ] || { run "$scenario"; exit; }
 failed=0
-for each in start memory fanout centrifugo flatout slow latency instructions; do
+for each in start memory fanout centrifugo flatout slow latency nginx cancel instructions; do
     run "$each" || failed=1
 done
 exit $failed

@@ -4,9 +4,11 @@
 //! scenario means. Servers run on core 0 and everything else on core 1; what is compared is the
 //! servers' CPU time, not the client's clock, in alternating windows, and the medians of those.
 
+mod mock;
 mod publisher;
 mod scenario;
 mod stats;
+mod streams;
 mod subject;
 mod swarm;
 mod table;

@@ -1,20 +1,24 @@
 //! The scenarios, one table each.
 
+mod cancel;
 mod fanout;
 mod flatout;
 mod instructions;
 mod latency;
 mod memory;
+mod nginx;
 mod slow;
 mod start;
 
+use std::net::SocketAddrV4;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use crate::publisher::API_KEY;
 use crate::subject::{Load, Programs, Report, Server};
 
 pub const NAMES: &str =
-    "scenarios: fanout centrifugo flatout memory slow latency start instructions";
+    "scenarios: fanout centrifugo flatout memory slow latency nginx cancel start instructions";
 
 pub fn run(name: &str, programs: &Programs) -> Result<(), String> {
     let table = match name {
@@ -24,6 +28,8 @@ pub fn run(name: &str, programs: &Programs) -> Result<(), String> {
         "memory" => memory::run(programs)?,
         "slow" => slow::run(programs)?,
         "latency" => latency::run(programs)?,
+        "nginx" => nginx::run(programs)?,
+        "cancel" => cancel::run(programs)?,
         "start" => start::run(programs)?,
         "instructions" => instructions::run(programs)?,
         _ => return Err(format!("unknown scenario {name:?}; {NAMES}")),
@@ -39,6 +45,18 @@ fn exact_window(server: &Server, load: &mut Load, command: &str) -> Result<(Repo
     let spent = server.settled_cpu() - before;
     require_exact(server, &report)?;
     Ok((report, spent as f64))
+}
+
+/// The configuration of an lmserver that asks `provider`. Heartbeats and timers are longer than
+/// any window unless `timers` says otherwise; answers are forgotten soon, so that windows do not
+/// pile up.
+fn answering(address: SocketAddrV4, provider: SocketAddrV4, timers: &str) -> String {
+    format!(
+        "[server]\nlisten = \"{address}\"\n[auth]\napi_keys = [\"{API_KEY}\"]\n\
+         [channels]\nttl = \"1s\"\n[log]\nlevel = \"error\"\n\
+         [provider.mock]\nkind = \"openai\"\nbase_url = \"http://{provider}/v1\"\n\
+         api_key = \"unused\"\nmodel = \"unused\"\n{timers}"
+    )
 }
 
 /// Fails where a subscriber did not get every message once and in order.

@@ -73,6 +73,31 @@ pub fn configuration(address: SocketAddrV4, upstream: Option<SocketAddrV4>) -> S
     )
 }
 
+/// What nginx is told: every byte goes through as it comes, and connections to the provider are kept.
+fn nginx(address: SocketAddrV4, upstream: SocketAddrV4) -> String {
+    let directory = std::env::temp_dir();
+    let name = |what: &str| {
+        format!(
+            "{}/nginx-bench-{}{what}",
+            directory.display(),
+            address.port()
+        )
+    };
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {};\n", name("-bodies")))
+        .concat();
+    format!(
+        "daemon off;\nworker_processes 1;\npid {};\nerror_log /dev/null;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{\naccess_log off;\n{temporary}\
+         upstream provider {{ server {upstream}; keepalive 512; }}\n\
+         server {{\nlisten {address} backlog=4096;\nlocation / {{\n\
+         proxy_pass http://provider;\nproxy_http_version 1.1;\n\
+         proxy_set_header Connection \"\";\nproxy_buffering off;\n}}\n}}\n}}\n",
+        name(".pid")
+    )
+}
+
 /// A running server. Dropping it ends it.
 pub struct Server {
     pub address: SocketAddrV4,
@@ -80,6 +105,8 @@ pub struct Server {
     /// From before `exec` to the first accepted connection.
     pub started_in: Duration,
     child: Child,
+    /// The process that does the work: the child itself, or its own child.
+    worker: u32,
     configuration: PathBuf,
 }
 
@@ -108,6 +135,40 @@ impl Server {
         Self::spawn(command, Kind::Lmserver, address)
     }
 
+    /// An lmserver with a configuration of its own.
+    pub fn configured(
+        programs: &Programs,
+        configuration: impl FnOnce(SocketAddrV4) -> String,
+    ) -> Result<Self, String> {
+        let (command, address) = started_with(&[], &programs.lmserver, configuration)?;
+        Self::spawn(command, Kind::Lmserver, address)
+    }
+
+    /// nginx as a plain pass-through with one worker.
+    pub fn nginx(upstream: SocketAddrV4) -> Result<Self, String> {
+        let address = free_address()?;
+        let path = configuration_path(address);
+        fs::write(&path, nginx(address, upstream)).map_err(|e| e.to_string())?;
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(path).stderr(Stdio::null());
+        let mut server = Self::spawn(command, Kind::Bare, address)?;
+        let master = server.worker;
+        let children = format!("/proc/{master}/task/{master}/children");
+        for _ in 0..1000 {
+            let list = fs::read_to_string(&children).unwrap_or_default();
+            if let Some(worker) = list
+                .split_whitespace()
+                .next()
+                .and_then(|it| it.parse().ok())
+            {
+                server.worker = worker;
+                return Ok(server);
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Err("nginx started no worker".into())
+    }
+
     /// Under callgrind, whose profile goes to `profile`.
     pub fn callgrind(
         programs: &Programs,
@@ -127,11 +188,11 @@ impl Server {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         pin(LOAD_CORE);
         let child = child.map_err(|e| format!("{:?}: {e}", command.get_program()))?;
-        let started_in = Duration::ZERO;
         let mut server = Self {
             address,
             kind,
-            started_in,
+            started_in: Duration::ZERO,
+            worker: child.id(),
             child,
             configuration,
         };
@@ -150,7 +211,7 @@ impl Server {
 
     /// Lets its threads run wherever the system places them.
     pub fn unpin(&self) {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.worker));
         for task in tasks.into_iter().flatten().flatten() {
             let id = task
                 .file_name()
@@ -164,7 +225,7 @@ impl Server {
 
     /// CPU time of all its threads, in nanoseconds.
     pub fn cpu(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.worker));
         let times = tasks.into_iter().flatten().flatten().filter_map(|task| {
             let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
             stat.split(' ').next()?.parse::<u64>().ok()
@@ -187,7 +248,7 @@ impl Server {
 
     pub fn memory(&self) -> Memory {
         let read = |file: &str, name: &str| {
-            let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+            let text = fs::read_to_string(format!("/proc/{}/{file}", self.worker));
             let text = text.unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
@@ -196,6 +257,7 @@ impl Server {
         Memory {
             rss: read("status", "VmRSS:"),
             anonymous: read("smaps_rollup", "Anonymous:"),
+            peak: read("status", "VmHWM:"),
         }
     }
 
@@ -233,6 +295,8 @@ impl Drop for Server {
 pub struct Memory {
     pub rss: u64,
     pub anonymous: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
 }
 
 fn configuration_path(address: SocketAddrV4) -> PathBuf {
@@ -244,9 +308,17 @@ fn lmserver(
     program: &Path,
     upstream: Option<SocketAddrV4>,
 ) -> Result<(Command, SocketAddrV4), String> {
+    started_with(tool, program, |address| configuration(address, upstream))
+}
+
+fn started_with(
+    tool: &[&str],
+    program: &Path,
+    configuration: impl FnOnce(SocketAddrV4) -> String,
+) -> Result<(Command, SocketAddrV4), String> {
     let address = free_address()?;
     let path = configuration_path(address);
-    fs::write(&path, configuration(address, upstream)).map_err(|e| e.to_string())?;
+    fs::write(&path, configuration(address)).map_err(|e| e.to_string())?;
     let mut command = match tool {
         [first, rest @ ..] => {
             let mut command = Command::new(first);

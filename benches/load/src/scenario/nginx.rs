@@ -1,0 +1,301 @@
+//! A provider's answers through lmserver, beside nginx as a plain pass-through, in the same run.
+//!
+//! Windows of the subjects alternate. In each one all clients ask once, on connections that are
+//! kept, and read their answers to the end; the server's CPU in the window, requests and ends
+//! included, is divided by its tokens.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::mock::{self, Mock};
+use crate::publisher::API_KEY;
+use crate::stats::{median, percentile};
+use crate::streams::{Seen, Streams};
+use crate::subject::{Programs, Server};
+use crate::table::Table;
+
+const ROUNDS: usize = 4;
+const PAUSE: Duration = Duration::from_millis(20);
+const TOKENS: usize = 100;
+/// Streams, and tokens of each where the provider never pauses; an answer has to fit a channel.
+const EAGER: [(usize, usize); 3] = [(1, 40_000), (50, 1_200), (500, 120)];
+/// Requests for one token, one after the other.
+const FIRSTS: usize = 40;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// How a client reaches the provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// lmserver's `POST /v1/chat/completions`.
+    Completions,
+    /// lmserver's `POST /api/chat`, answered as an event stream.
+    Chat,
+    Nginx,
+    Direct,
+}
+
+const WAYS: [Way; 4] = [Way::Completions, Way::Chat, Way::Nginx, Way::Direct];
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Completions => "/v1/chat/completions",
+            Self::Chat => "/api/chat and SSE",
+            Self::Nginx => "nginx",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// Most of nginx's CPU a token, with pauses and without.
+    fn targets(self) -> [f64; 2] {
+        match self {
+            Self::Completions => [0.9, 1.2],
+            _ => [1.1, 1.5],
+        }
+    }
+}
+
+/// The provider, the two servers, and where each way begins.
+struct Field {
+    _mock: Mock,
+    lmserver: Server,
+    nginx: Server,
+    provider: SocketAddrV4,
+}
+
+impl Field {
+    fn start(programs: &Programs) -> Result<Self, String> {
+        let mock = Mock::start()?;
+        let provider = mock.address;
+        Ok(Self {
+            lmserver: Server::configured(programs, |address| {
+                super::answering(address, provider, "")
+            })?,
+            nginx: Server::nginx(provider)?,
+            provider,
+            _mock: mock,
+        })
+    }
+
+    fn server(&self, way: Way) -> Option<&Server> {
+        match way {
+            Way::Completions | Way::Chat => Some(&self.lmserver),
+            Way::Nginx => Some(&self.nginx),
+            Way::Direct => None,
+        }
+    }
+
+    fn connect(&self, way: Way, count: usize) -> Result<Streams, String> {
+        let address = self.server(way).map_or(self.provider, |it| it.address);
+        Streams::connect(address, count)
+    }
+}
+
+/// What one way's windows told.
+#[derive(Default)]
+struct Told {
+    /// Nanoseconds a token, of each window.
+    cpu: Vec<f64>,
+    first: Vec<f64>,
+    delays: Vec<f64>,
+    /// Tokens in one read of a client.
+    batch: f64,
+}
+
+pub fn run(programs: &Programs) -> Result<Table, String> {
+    let mut table = Table::new("A provider's answers, beside nginx", ["lmserver", "nginx"]);
+    let field = Field::start(programs)?;
+    first_tokens(&field, &mut table)?;
+    for streams in [1, 50, 500] {
+        let told = windows(&field, streams, TOKENS, PAUSE)?;
+        let what = format!("{streams} streams, 20 ms");
+        cpu_rows(&mut table, &what, &told, 0);
+        delay_rows(&mut table, &what, &told);
+    }
+    for (streams, tokens) in EAGER {
+        let told = windows(&field, streams, tokens, Duration::ZERO)?;
+        cpu_rows(
+            &mut table,
+            &format!("{streams} streams, no delay"),
+            &told,
+            1,
+        );
+    }
+    drop(field);
+    memory(programs, &mut table)?;
+    Ok(table)
+}
+
+/// Alternating windows of all ways. Of the way without a server only times are of interest.
+fn windows(
+    field: &Field,
+    streams: usize,
+    tokens: usize,
+    pause: Duration,
+) -> Result<[Told; 4], String> {
+    let mut told: [Told; 4] = Default::default();
+    let mut clients = Vec::new();
+    for way in WAYS {
+        clients.push(field.connect(way, streams)?);
+    }
+    // The odd step keeps the streams' tokens apart from each other.
+    let spread = Duration::from_micros(1013) * streams as u32;
+    let spread = if pause.is_zero() {
+        Duration::ZERO
+    } else {
+        spread
+    };
+    for round in 0..=ROUNDS {
+        for turn in 0..WAYS.len() {
+            let at = (turn + round) % WAYS.len();
+            let (way, told) = (WAYS[at], &mut told[at]);
+            if way == Way::Direct && pause.is_zero() {
+                continue;
+            }
+            let request = request(way, &mock::model(tokens, pause, pause));
+            let server = field.server(way);
+            let before = server.map_or(0, Server::settled_cpu);
+            let seen = clients[at]
+                .ask(&request, tokens, spread)
+                .map_err(|e| format!("{}: {e}", way.name()))?;
+            let spent = server.map_or(0, Server::settled_cpu) - before;
+            if std::env::var_os("VERBOSE").is_some() {
+                println!(
+                    "{:22} {streams} streams: {:.2} us a token, {:.2} tokens a read, {} bytes",
+                    way.name(),
+                    spent as f64 / seen.tokens as f64 / 1e3,
+                    seen.tokens as f64 / seen.reads as f64,
+                    seen.bytes
+                );
+            }
+            // The first round opens connections and warms up.
+            if round > 0 {
+                told.take(&seen, spent);
+            }
+        }
+    }
+    Ok(told)
+}
+
+impl Told {
+    fn take(&mut self, seen: &Seen, spent: u64) {
+        self.cpu.push(spent as f64 / seen.tokens as f64);
+        self.first.extend(&seen.first);
+        self.delays.extend(&seen.delays);
+        self.batch = seen.tokens as f64 / seen.reads as f64;
+    }
+}
+
+fn cpu_rows(table: &mut Table, what: &str, told: &[Told; 4], target: usize) {
+    let nginx = &told[2];
+    for (way, own) in WAYS.iter().zip(told).take(2) {
+        let ratios: Vec<f64> = own.cpu.iter().zip(&nginx.cpu).map(|(a, b)| a / b).collect();
+        let ratio = median(&ratios);
+        let cell = |told: &Told| format!("{:.2} us", median(&told.cpu) / 1e3);
+        let cells = [cell(own), cell(nginx), format!("{ratio:.2}")];
+        let what = format!("{what}: CPU a token, {}", way.name());
+        table.at_most(&what, cells, ratio, way.targets()[target]);
+        let cell = |told: &Told| format!("{:.2}", told.batch);
+        table.note(
+            "  tokens in one read",
+            [cell(own), cell(nginx), String::new()],
+        );
+    }
+}
+
+fn delay_rows(table: &mut Table, what: &str, told: &[Told; 4]) {
+    for (way, own) in WAYS.iter().zip(told).take(2) {
+        for (name, share) in [("median", 0.5), ("p99", 0.99)] {
+            let [own, nginx, direct] =
+                [own, &told[2], &told[3]].map(|told| percentile(&told.delays, share));
+            let what = format!("{what}: a token's added time, {name}, {}", way.name());
+            added_row(table, &what, [own - direct, nginx - direct], 1.1);
+        }
+    }
+}
+
+fn added_row(table: &mut Table, what: &str, [own, nginx]: [f64; 2], target: f64) {
+    let ratio = own / nginx;
+    let cells = [
+        format!("+{own:.1} us"),
+        format!("+{nginx:.1} us"),
+        format!("{ratio:.2}"),
+    ];
+    table.at_most(what, cells, ratio, target);
+}
+
+/// Short answers one after the other: what is added before the first token.
+fn first_tokens(field: &Field, table: &mut Table) -> Result<(), String> {
+    let pause = Duration::from_millis(5);
+    let mut first: [Vec<f64>; 4] = Default::default();
+    let mut clients = Vec::new();
+    for way in WAYS {
+        clients.push(field.connect(way, 1)?);
+    }
+    for round in 0..=ROUNDS {
+        for turn in 0..WAYS.len() {
+            let at = (turn + round) % WAYS.len();
+            let request = request(WAYS[at], &mock::model(1, pause, pause));
+            for _ in 0..FIRSTS {
+                let seen = clients[at]
+                    .ask(&request, 1, Duration::ZERO)
+                    .map_err(|e| format!("{}: {e}", WAYS[at].name()))?;
+                if round > 0 {
+                    first[at].extend(seen.first);
+                }
+            }
+        }
+    }
+    for (name, share) in [("median", 0.5), ("p99", 0.99)] {
+        let at = first.each_ref().map(|list| percentile(list, share));
+        for way in [0, 1] {
+            let what = format!("first token's added time, {name}, {}", WAYS[way].name());
+            added_row(table, &what, [at[way] - at[3], at[2] - at[3]], 1.0);
+        }
+    }
+    Ok(())
+}
+
+/// The most memory of fresh servers with 500 streams open at once.
+fn memory(programs: &Programs, table: &mut Table) -> Result<(), String> {
+    let mut rss = Vec::new();
+    for way in [Way::Completions, Way::Chat, Way::Nginx] {
+        let field = Field::start(programs)?;
+        let mut clients = field.connect(way, 500)?;
+        let request = request(way, &mock::model(TOKENS, PAUSE, PAUSE));
+        clients.ask(&request, TOKENS, Duration::from_millis(500))?;
+        let server = field.server(way).ok_or("no server")?;
+        rss.push(server.memory().peak as f64 / MIB);
+    }
+    let cell = |value: f64| format!("{value:.2} MiB");
+    for way in [0, 1] {
+        let cells = [cell(rss[way]), cell(rss[2]), String::new()];
+        let what = format!("500 streams at once: RSS, {}", WAYS[way].name());
+        table.at_most(&what, cells, rss[way], 12.0);
+    }
+    Ok(())
+}
+
+/// The same question on each way.
+fn request(way: Way, model: &str) -> String {
+    let messages = "[{\"role\":\"user\",\"content\":\"Hello\"}]";
+    let (path, body) = match way {
+        Way::Chat => (
+            "/api/chat",
+            format!("{{\"message\":\"Hello\",\"model\":\"mock/{model}\"}}"),
+        ),
+        Way::Completions | Way::Nginx | Way::Direct => {
+            let prefix = if way == Way::Completions { "mock/" } else { "" };
+            let body = format!(
+                "{{\"model\":\"{prefix}{model}\",\"stream\":true,\"messages\":{messages}}}"
+            );
+            ("/v1/chat/completions", body)
+        }
+    };
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {API_KEY}\r\n\
+         Authorization: Bearer {API_KEY}\r\nAccept: text/event-stream\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
