@@ -156,7 +156,7 @@ async function play(row) {
 describe('faults', () => {
   before(async () => {
     fake = await Server.start({ args: ['fake'] });
-    for (const format of Object.keys(FORMATS)) expand(format, format === 'openai');
+    for (const format of Object.keys(FORMATS)) expand(format, format === (process.env.FORMAT ?? 'openai'));
     server = await Server.start({ config: configuration() });
   });
   after(async () => {
