@@ -104,7 +104,7 @@ impl Service for Fake {
                 let query = request.query().unwrap_or_default();
                 let model = percent::query_value(query, "model");
                 let report = self.requests.report(model.as_deref());
-                Response::json(200, report.to_string())
+                Response::json(200, report)
             }
             (Method::Delete, "/fake/requests", _) => {
                 self.requests.clear();
@@ -130,8 +130,9 @@ fn not_allowed(methods: &str) -> Response {
 }
 
 fn plain_error(status: u16, message: &str) -> Response {
-    let error = serde_json::json!({"error": {"message": message, "type": "invalid_request_error"}});
-    Response::json(status, error.to_string())
+    let message = dialect::quote(message);
+    let error = format!(r#"{{"error":{{"message":{message},"type":"invalid_request_error"}}}}"#);
+    Response::json(status, error)
 }
 
 /// An answer that is about to begin.

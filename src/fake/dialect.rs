@@ -138,7 +138,7 @@ pub(super) struct Voice {
 impl Voice {
     pub(super) fn new(
         dialect: Dialect,
-        number: u64,
+        number: u32,
         model: &str,
         created: u64,
         settings: &Settings,
@@ -342,7 +342,7 @@ fn fill(template: &str, arguments: &[&str]) -> String {
 }
 
 /// A JSON string.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut json = Vec::with_capacity(text.len() + 2);
     write_json_string(text, &mut json);
     String::from_utf8(json).unwrap_or_default()

@@ -1,6 +1,8 @@
 //! What is said, token by token. It is the same for the same request, and nothing of it is kept
 //! that can be made when its turn comes.
 
+use serde_json::Value;
+
 use super::asked::Asked;
 use super::schema;
 use super::settings::{Finish, Settings};
@@ -192,7 +194,7 @@ fn calls(settings: &Settings, asked: &Asked) -> Vec<Call> {
             let tool = tool.or_else(|| asked.tools.get(next));
             let (name, arguments) = match tool {
                 Some((name, schema)) => (name.as_str(), schema::sample(schema, "fake")),
-                None => ("lookup", serde_json::json!({"query": "fake"})),
+                None => ("lookup", Value::from_iter([("query", "fake")])),
             };
             Call {
                 id: format!("call_{}", at + 1),

@@ -1,16 +1,21 @@
 //! What came in, and how each of the connections ended: `GET /fake/requests`.
+//!
+//! A session has no way to its service, so they share numbers: one of each request, some of each
+//! model. They are atomic because a factory of sessions is shared between threads as the engine
+//! sees it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Instant;
 
 use lmserver_proto::http1::Request;
-use serde_json::{Value, json};
+use lmserver_runtime::event::write_json_string;
 
-/// The clock of what is seen. A connection that fails ends without a call that tells the time, so it is read here.
+/// The clock of what is seen: milliseconds since the start. A connection that fails ends without a
+/// call that tells the time, so it is read here.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
+struct Clock(Instant);
 
 impl Clock {
     #[expect(
@@ -21,8 +26,8 @@ impl Clock {
         Self(Instant::now())
     }
 
-    fn now(self) -> Duration {
-        self.0.elapsed()
+    fn now(self) -> u32 {
+        u32::try_from(self.0.elapsed().as_millis()).unwrap_or(u32::MAX)
     }
 }
 
@@ -30,126 +35,107 @@ impl Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// All of it was written.
-    Complete,
+    Complete = 1,
     /// The fake closed or reset the connection.
     Cut,
     /// The client did, before all was written.
     Closed,
 }
 
-impl End {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Cut => "cut",
-            Self::Closed => "closed_by_client",
-        }
-    }
+/// What a request's answer is, by the number of its [`End`].
+const STATES: [&str; 4] = ["open", "complete", "cut", "closed_by_client"];
+
+/// How the answer to a request ended, and when.
+#[derive(Debug, Default)]
+struct Ending {
+    /// The number of an [`End`]; 0 while it is open.
+    how: AtomicU8,
+    at: AtomicU32,
 }
 
-/// How the answer to a request ended.
-#[derive(Debug)]
-struct Told {
-    number: u64,
-    model: Arc<str>,
-    end: End,
-    at: Duration,
+/// The requests of a model, and how many answers ended in which way. Requests that are no longer
+/// remembered one by one are counted too.
+#[derive(Debug, Default)]
+struct Count {
+    all: AtomicU32,
+    /// By the number of the [`End`] less one.
+    ended: [AtomicU32; 3],
 }
 
 /// Knows whom to tell how the answer to a request ended.
 #[derive(Clone, Debug)]
 pub(super) struct Teller {
     /// The number of the request.
-    pub(super) number: u64,
-    model: Arc<str>,
+    pub(super) number: u32,
+    ending: Arc<Ending>,
+    count: Arc<Count>,
     clock: Clock,
-    sender: Sender<Told>,
 }
 
 impl Teller {
     pub(super) fn witness(&self) -> Witness {
-        Witness {
-            teller: self.clone(),
-            is_told: false,
-        }
+        Witness(self.clone())
     }
 }
 
 /// Tells once how an answer ended: if nobody says otherwise, the client closed.
 #[derive(Debug)]
-pub(super) struct Witness {
-    teller: Teller,
-    is_told: bool,
-}
+pub(super) struct Witness(Teller);
 
 impl Witness {
-    pub(super) fn tell(&mut self, end: End) {
-        if !std::mem::replace(&mut self.is_told, true) {
-            // Nobody listens once the server has ended.
-            let Teller {
-                number,
-                model,
-                clock,
-                sender,
-            } = &self.teller;
-            let _ = sender.send(Told {
-                number: *number,
-                model: Arc::clone(model),
-                end,
-                at: clock.now(),
-            });
+    pub(super) fn tell(&self, end: End) {
+        let Teller {
+            ending,
+            count,
+            clock,
+            ..
+        } = &self.0;
+        let how = end as u8;
+        if ending.how.swap(how, Ordering::Relaxed) != 0 {
+            return;
+        }
+        ending.at.store(clock.now(), Ordering::Relaxed);
+        if let Some(ended) = count.ended.get(usize::from(how) - 1) {
+            ended.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        self.tell(End::Closed);
+        if self.0.ending.how.load(Ordering::Relaxed) == 0 {
+            self.tell(End::Closed);
+        }
     }
 }
 
 /// One request.
 #[derive(Debug)]
 struct Seen {
-    number: u64,
+    number: u32,
     path: String,
-    model: Arc<str>,
-    began: Duration,
-    end: Option<(End, Duration)>,
-    headers: Vec<(String, String)>,
-    /// Not kept where it is longer than [`BODY_BYTES`].
-    body: Option<Value>,
+    model: Box<str>,
+    began: u32,
+    ending: Arc<Ending>,
+    /// As a JSON object.
+    headers: String,
+    /// As JSON; null where it is none, or longer than [`BODY_BYTES`].
+    body: String,
 }
 
 /// What came in, bounded.
 #[derive(Debug)]
 pub(super) struct Requests {
     clock: Clock,
-    sender: Sender<Told>,
-    receiver: Receiver<Told>,
-    last: u64,
+    last: u32,
     seen: VecDeque<Seen>,
-    counts: BTreeMap<Arc<str>, Count>,
-}
-
-/// The requests of a model: those that are no longer remembered one by one are counted too.
-#[derive(Debug)]
-struct Count {
-    /// The number of the first.
-    first: u64,
-    all: u64,
-    complete: u64,
-    cut: u64,
-    closed: u64,
+    counts: BTreeMap<Box<str>, Arc<Count>>,
 }
 
 impl Requests {
     pub(super) fn new() -> Self {
-        let (sender, receiver) = channel();
         Self {
             clock: Clock::start(),
-            sender,
-            receiver,
             last: 0,
             seen: VecDeque::new(),
             counts: BTreeMap::new(),
@@ -158,53 +144,33 @@ impl Requests {
 
     /// Notes a request. Who tells how the answer to it ends, and how many of its model there were
     /// before it.
-    pub(super) fn note(&mut self, request: &Request, body: &[u8], model: &str) -> (Teller, u64) {
-        self.hear();
-        self.last += 1;
+    pub(super) fn note(&mut self, request: &Request, body: &[u8], model: &str) -> (Teller, u32) {
+        self.last = self.last.wrapping_add(1);
         if self.seen.len() >= REQUESTS {
             self.seen.pop_front();
         }
-        let headers = request.fields.iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value).into_owned();
-            (name.to_ascii_lowercase(), value)
-        });
-        let body = if body.len() <= BODY_BYTES {
-            serde_json::from_slice(body).ok()
-        } else {
-            None
-        };
-        let model: Arc<str> = model.into();
+        let ending = Arc::new(Ending::default());
         self.seen.push_back(Seen {
             number: self.last,
             path: request.path().to_owned(),
-            model: Arc::clone(&model),
+            model: model.into(),
             began: self.clock.now(),
-            end: None,
-            headers: headers.collect(),
-            body,
+            ending: Arc::clone(&ending),
+            headers: headers(request),
+            body: kept(body),
         });
-        if !self.counts.contains_key(&model) && self.counts.len() >= MODELS {
+        if !self.counts.contains_key(model) && self.counts.len() >= MODELS {
             self.counts.clear();
         }
-        let first = self.last;
-        let count = self
-            .counts
-            .entry(Arc::clone(&model))
-            .or_insert_with(|| Count {
-                first,
-                all: 0,
-                complete: 0,
-                cut: 0,
-                closed: 0,
-            });
-        count.all += 1;
+        let count = self.counts.entry(model.into()).or_default();
+        let before = count.all.fetch_add(1, Ordering::Relaxed);
         let teller = Teller {
             number: self.last,
-            model,
+            ending,
+            count: Arc::clone(count),
             clock: self.clock,
-            sender: self.sender.clone(),
         };
-        (teller, count.all - 1)
+        (teller, before)
     }
 
     /// Forgets all.
@@ -213,72 +179,103 @@ impl Requests {
         self.counts.clear();
     }
 
-    /// All that is known, of one model or of all. Times are milliseconds.
-    pub(super) fn report(&mut self, model: Option<&str>) -> Value {
-        self.hear();
+    /// All that is known, of one model or of all, as JSON. Times are milliseconds.
+    pub(super) fn report(&self, model: Option<&str>) -> String {
         let wanted = |name: &str| model.is_none_or(|model| model == name);
-        let mut models = serde_json::Map::new();
+        let mut json = Object::new();
+        json.number("now_ms", self.clock.now());
+        let mut models = Object::new();
         for (name, count) in self.counts.iter().filter(|(name, _)| wanted(name)) {
-            models.insert(name.to_string(), count.report());
+            models.raw(name, &count.report());
         }
+        json.raw("models", &models.end());
         let requests = self.seen.iter().filter(|seen| wanted(&seen.model));
-        let requests: Vec<Value> = requests.map(Seen::report).collect();
-        let now = millis(self.clock.now());
-        json!({"now_ms": now, "models": models, "requests": requests})
-    }
-
-    /// Takes in what the witnesses have told.
-    fn hear(&mut self) {
-        while let Ok(told) = self.receiver.try_recv() {
-            let mut seen = self.seen.iter_mut();
-            if let Some(seen) = seen.find(|seen| seen.number == told.number) {
-                seen.end = Some((told.end, told.at));
-            }
-            let count = self.counts.get_mut(&told.model);
-            // One from before all was forgotten counts no more.
-            if let Some(count) = count.filter(|count| count.first <= told.number) {
-                match told.end {
-                    End::Complete => count.complete += 1,
-                    End::Cut => count.cut += 1,
-                    End::Closed => count.closed += 1,
-                }
-            }
-        }
+        let requests: Vec<String> = requests.map(Seen::report).collect();
+        json.raw("requests", &format!("[{}]", requests.join(",")));
+        json.end()
     }
 }
 
 impl Count {
-    fn report(&self) -> Value {
-        let ended = self.complete + self.cut + self.closed;
-        json!({
-            "count": self.all,
-            "open": self.all.saturating_sub(ended),
-            "complete": self.complete,
-            "cut": self.cut,
-            "closed_by_client": self.closed,
-        })
+    fn report(&self) -> String {
+        let all = self.all.load(Ordering::Relaxed);
+        let mut json = Object::new();
+        json.number("count", all);
+        let mut open = all;
+        for (ended, state) in self.ended.iter().zip(STATES.iter().skip(1)) {
+            let ended = ended.load(Ordering::Relaxed);
+            json.number(state, ended);
+            open = open.saturating_sub(ended);
+        }
+        json.number("open", open);
+        json.end()
     }
 }
 
 impl Seen {
-    fn report(&self) -> Value {
-        let headers = self.headers.iter().cloned();
-        let headers = headers.map(|(name, value)| (name, Value::String(value)));
-        json!({
-            "number": self.number,
-            "path": self.path,
-            "model": &*self.model,
-            "state": self.end.map_or("open", |(end, _)| end.as_str()),
-            "began_ms": millis(self.began),
-            "ended_ms": self.end.map(|(_, at)| millis(at)),
-            "headers": headers.collect::<serde_json::Map<_, _>>(),
-            "body": self.body,
-        })
+    fn report(&self) -> String {
+        let how = usize::from(self.ending.how.load(Ordering::Relaxed));
+        let state = STATES.get(how).copied().unwrap_or_default();
+        let mut json = Object::new();
+        json.number("number", self.number);
+        json.text("path", &self.path);
+        json.text("model", &self.model);
+        json.text("state", state);
+        json.number("began_ms", self.began);
+        match how {
+            0 => json.raw("ended_ms", "null"),
+            _ => json.number("ended_ms", self.ending.at.load(Ordering::Relaxed)),
+        }
+        json.raw("headers", &self.headers);
+        json.raw("body", &self.body);
+        json.end()
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn headers(request: &Request) -> String {
+    let mut json = Object::new();
+    for (name, value) in request.fields.iter() {
+        let value = String::from_utf8_lossy(value);
+        json.text(&name.to_ascii_lowercase(), &value);
+    }
+    json.end()
+}
+
+fn kept(body: &[u8]) -> String {
+    let document = crate::json::document(body).filter(|it| it.len() <= BODY_BYTES);
+    let text = document.and_then(|it| String::from_utf8(it.into_vec()).ok());
+    text.unwrap_or_else(|| "null".to_owned())
+}
+
+/// A JSON object that is written member by member.
+struct Object(Vec<u8>);
+
+impl Object {
+    fn new() -> Self {
+        Self(vec![b'{'])
+    }
+
+    fn raw(&mut self, key: &str, value: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        write_json_string(key, &mut self.0);
+        self.0.push(b':');
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &super::dialect::quote(value));
+    }
+
+    fn number(&mut self, key: &str, value: u32) {
+        self.raw(key, &value.to_string());
+    }
+
+    fn end(mut self) -> String {
+        self.0.push(b'}');
+        String::from_utf8(self.0).unwrap_or_default()
+    }
 }
 
 /// Requests that are remembered.
@@ -293,6 +290,7 @@ const BODY_BYTES: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use lmserver_proto::http1::server::{Connection, Event};
+    use serde_json::Value;
 
     use super::*;
 
@@ -305,22 +303,26 @@ mod tests {
         }
     }
 
+    fn parsed(requests: &Requests, model: Option<&str>) -> Value {
+        serde_json::from_str(&requests.report(model)).unwrap()
+    }
+
     #[test]
     fn a_model_s_requests_are_counted_longer_than_they_are_remembered() {
         let (mut requests, request) = (Requests::new(), request());
         let (teller, before) = requests.note(&request, b"{}", "old");
         assert_eq!(before, 0);
-        let mut open = teller.witness();
+        let open = teller.witness();
         for _ in 0..REQUESTS {
             drop(requests.note(&request, b"{}", "new").0.witness());
         }
-        let report = requests.report(None);
+        let report = parsed(&requests, None);
         assert_eq!(report["models"]["old"]["open"], 1);
         assert_eq!(report["models"]["new"]["closed_by_client"], REQUESTS);
         assert_eq!(report["requests"][0]["model"], "new");
         open.tell(End::Complete);
         drop(open);
-        let report = requests.report(Some("old"));
+        let report = parsed(&requests, Some("old"));
         assert_eq!(report["models"]["old"]["complete"], 1);
         assert_eq!(report["models"]["old"]["closed_by_client"], 0);
         assert_eq!(report["models"]["new"], Value::Null);
@@ -333,8 +335,10 @@ mod tests {
         requests.clear();
         assert_eq!(requests.note(&request, b"{}", "m").1, 0);
         drop(open);
-        let report = requests.report(None);
+        let report = parsed(&requests, None);
         assert_eq!(report["models"]["m"]["open"], 1);
         assert_eq!(report["requests"].as_array().map(Vec::len), Some(1));
+        assert_eq!(report["requests"][0]["headers"]["host"], "a");
+        assert_eq!(report["requests"][0]["body"], serde_json::json!({}));
     }
 }

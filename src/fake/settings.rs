@@ -199,8 +199,8 @@ impl Settings {
     }
 
     /// Has this model failed often enough, that many requests having come before?
-    pub(super) fn is_healed(&self, before: u64) -> bool {
-        self.fail_first.is_some_and(|count| before >= count.into())
+    pub(super) fn is_healed(&self, before: u32) -> bool {
+        self.fail_first.is_some_and(|count| before >= count)
     }
 
     /// The settings of a request whose turn to fail is over: nothing goes wrong.
