@@ -231,6 +231,53 @@ fn bedrock() -> Format<Vec<u8>> {
     }
 }
 
+fn responses() -> Format {
+    let event = |mut data: Value| {
+        let kind = data["type"].as_str().unwrap().to_owned();
+        data["output_index"] = json!(1);
+        format!("event: {kind}\ndata: {data}\n\n")
+    };
+    let delta = |kind: &str, text: &str| event(json!({"type": kind, "delta": text}));
+    let call = json!({"type": "function_call", "call_id": "a", "name": "f",
+        "arguments": "{\"x\":1}"});
+    let usage = json!({"input_tokens": 5, "output_tokens": 4});
+    let ending = json!({"type": "response.completed", "response": {"usage": usage}});
+    Format {
+        kind: "openai-responses",
+        model: "gpt-5",
+        asked: (
+            "POST /v1/responses HTTP/1.1",
+            ("authorization", "Bearer secret-key-1"),
+        ),
+        body: json!({"model": "gpt-5", "stream": true, "store": false,
+            "input": [{"role": "user", "content": "hi"}]}),
+        content_type: "text/event-stream",
+        pieces: [
+            (
+                delta("response.reasoning_summary_text.delta", "Hm"),
+                "reasoning",
+                json!("Hm"),
+            ),
+            (
+                delta("response.output_text.delta", "Grüße, "),
+                "chunk",
+                json!("Grüße, "),
+            ),
+            (
+                delta("response.output_text.delta", "Welt"),
+                "chunk",
+                json!("Welt"),
+            ),
+            (
+                event(json!({"type": "response.output_item.added", "item": call})),
+                "tool_call",
+                json!("{\"x\":1}"),
+            ),
+        ],
+        ending: event(ending),
+    }
+}
+
 /// Asks a provider of this format twice: the second time over the same connection.
 fn streams_from_end_to_end<P: AsRef<[u8]>>(format: &Format<P>) {
     let provider = Provider::new();
@@ -345,4 +392,9 @@ fn a_request_to_bedrock_is_signed_with_the_time_of_day() {
     );
     let authorization = head.field("authorization").unwrap();
     assert!(authorization.starts_with(&want), "{authorization}");
+}
+
+#[test]
+fn an_answer_of_the_responses_api_streams_to_a_subscriber() {
+    streams_from_end_to_end(&responses());
 }
