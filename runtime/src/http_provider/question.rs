@@ -106,7 +106,8 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     ///
-    /// An option that shapes the answer, and for which there is no word.
+    /// An option that shapes the answer, for which there is no word and whose value is not the one
+    /// that it has where nothing is said.
     pub fn options<'w>(
         &self,
         words: &[(&str, &'w str)],
@@ -115,7 +116,7 @@ impl<'a> Question<'a> {
         for (name, value) in &self.request.options {
             match words.iter().find(|(theirs, _)| theirs == name) {
                 Some((_, ours)) => options.push((*ours, value)),
-                None if Self::is_hint(name) => {}
+                None if Self::is_hint(name) || asks_nothing(name, value) => {}
                 None => return Err(self.cannot(&format!("`{name}`"))),
             }
         }
@@ -251,6 +252,18 @@ impl<'a> Question<'a> {
     }
 }
 
+/// True for a value that says no more than leaving the option out does; clients send such.
+fn asks_nothing(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is_on) => *is_on == (name == "parallel_tool_calls"),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Array(list) => list.iter().all(|item| item == "text"),
+        Value::Object(object) => object.is_empty(),
+        Value::String(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -344,10 +357,26 @@ mod tests {
         let request = options(json!({"top_k": 4, "store": true, "presence_penalty": 0.5}));
         let said = Question::new(&request, "kind").options(&words).unwrap();
         assert_eq!(said, [("presence", &json!(0.5)), ("k", &json!(4))]);
+        let nothing = json!({"logit_bias": {}, "logprobs": false, "parallel_tool_calls": true,
+            "frequency_penalty": 0.0, "modalities": ["text"], "audio": null});
+        let request = options(nothing);
+        assert_eq!(Question::new(&request, "kind").options(&words), Ok(vec![]));
         let request = options(json!({"logit_bias": {"50": 1}}));
         let refusal = Question::new(&request, "kind").options(&words).unwrap_err();
         let want = "kind cannot express `logit_bias`";
         assert!(refusal.message.starts_with(want), "{}", refusal.message);
+        for asked in [
+            json!({"parallel_tool_calls": false}),
+            json!({"logprobs": true}),
+            json!({"frequency_penalty": 0.5}),
+            json!({"modalities": ["text", "audio"]}),
+        ] {
+            let request = options(asked.clone());
+            assert!(
+                Question::new(&request, "kind").options(&words).is_err(),
+                "{asked}"
+            );
+        }
     }
 
     #[test]
