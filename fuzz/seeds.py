@@ -210,8 +210,8 @@ def aws_event_stream():
         write("aws_event_stream", "3", content)
 
 
-def provider(target, folder):
-    for path in sorted((DATA / folder).glob("*.sse")):
+def provider(target, folder, suffix="sse"):
+    for path in sorted((DATA / folder).glob(f"*.{suffix}")):
         for mode in "034":
             write(target, mode, path.read_bytes())
     for path in sorted((DATA / folder).glob("*.http")):
@@ -227,6 +227,18 @@ def provider_openai():
 
 def provider_openai_responses():
     provider("provider_openai_responses", "openai-responses")
+
+
+def provider_gemini():
+    provider("provider_gemini", "gemini")
+
+
+def provider_ollama():
+    provider("provider_ollama", "ollama", "ndjson")
+
+
+def provider_cohere():
+    provider("provider_cohere", "cohere")
 
 
 def config():
@@ -379,8 +391,9 @@ def http_request():
 
 
 if __name__ == "__main__":
-    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai, provider_openai_responses, config,
-                   connection, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
+    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai,
+                   provider_openai_responses, provider_gemini, provider_ollama, provider_cohere, config, connection,
+                   centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)

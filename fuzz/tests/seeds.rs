@@ -48,6 +48,21 @@ fn provider_openai() {
 }
 
 #[test]
+fn provider_gemini() {
+    each("provider_gemini", lmserver_fuzz::provider_gemini::check);
+}
+
+#[test]
+fn provider_ollama() {
+    each("provider_ollama", lmserver_fuzz::provider_ollama::check);
+}
+
+#[test]
+fn provider_cohere() {
+    each("provider_cohere", lmserver_fuzz::provider_cohere::check);
+}
+
+#[test]
 fn provider_openai_responses() {
     each(
         "provider_openai_responses",
