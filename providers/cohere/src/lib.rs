@@ -37,14 +37,22 @@ pub fn open(
         auth: Auth::Bearer,
         accept: "text/event-stream",
     };
+    let instance = Instance::open(settings, &defaults, section)?;
     Some(Box::new(Cohere {
-        instance: Arc::new(Instance::open(settings, &defaults, section)?),
+        path: if instance.path().ends_with("/v2") {
+            "/chat"
+        } else {
+            "/v2/chat"
+        },
+        instance: Arc::new(instance),
         seeds: Seeds::default(),
     }))
 }
 
 struct Cohere {
     instance: Arc<Instance>,
+    /// Behind the base URL, which people write with and without the version.
+    path: &'static str,
     /// Make the ids that are made up for tool calls differ.
     seeds: Seeds,
 }
@@ -65,7 +73,7 @@ impl Provider for Cohere {
         let format = EventStream::new(Box::new(Events::new(seed)));
         Ok(Start {
             generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post("/v2/chat", &body)),
+            upstream: Some(self.instance.post(self.path, &body)),
         })
     }
 }

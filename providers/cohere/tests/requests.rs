@@ -35,6 +35,15 @@ fn a_request_has_its_head() {
     ] {
         assert!(head.iter().any(|other| other == line), "{line} in {head:?}");
     }
+    for (url, target) in [
+        ("http://h/v2", "/v2/chat"),
+        ("http://h/v2/", "/v2/chat"),
+        ("http://h/proxy", "/proxy/v2/chat"),
+    ] {
+        let provider = asking::opened(lmserver_cohere::open, Some(url));
+        let (head, _) = asking::sent(&*provider, "m", &json!("Hi")).unwrap();
+        assert_eq!(head[0], format!("POST {target} HTTP/1.1"));
+    }
     let mut section = asking::Bare::default();
     let _ = lmserver_cohere::open(asking::settings(None, None), &mut section);
     assert!(

@@ -265,3 +265,48 @@ fn usage(metadata: &str) -> Option<Usage> {
         estimated: false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use lmserver_runtime::event::ErrorCode;
+    use lmserver_runtime::http_provider::Events as _;
+
+    use super::*;
+
+    const SPEAKER: Speaker<'_> = Speaker {
+        host: "api.example",
+        secrets: &[],
+    };
+
+    fn calling(arguments: &str) -> String {
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"f","args":{arguments}}}}}]}}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn no_number_of_an_argument_loses_a_digit() {
+        let arguments = r#"{"n":12345678901234567890123,"x":1.10,"z":0,"a":1}"#;
+        let (mut events, mut out) = (Events::new(1), Vec::new());
+        let event = calling(arguments);
+        let known = events.event("message", event.as_bytes(), SPEAKER, &mut out);
+        assert_eq!(known, Ok(true));
+        let [Output::ToolCall(call)] = &out[..] else {
+            panic!("{out:?}")
+        };
+        assert_eq!(&*call.arguments, arguments);
+    }
+
+    #[test]
+    fn calls_without_end_are_not_kept() {
+        let (mut events, mut out) = (Events::new(1), Vec::new());
+        let event = calling("{}");
+        let failed = (0..100_000).find_map(|_| {
+            out.clear();
+            events
+                .event("message", event.as_bytes(), SPEAKER, &mut out)
+                .err()
+        });
+        assert_eq!(failed.map(|error| error.code), Some(ErrorCode::TooLarge));
+    }
+}

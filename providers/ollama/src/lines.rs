@@ -242,3 +242,58 @@ fn read(data: &[u8]) -> Option<Line<'_>> {
 
 /// Bytes of one line. A token takes some hundred; the last line may repeat the whole context.
 const MAX_LINE: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEAKER: Speaker<'_> = Speaker {
+        host: "api.example",
+        secrets: &[],
+    };
+
+    /// The error that comes of endless repetition, and how much was taken before it.
+    fn until_it_fails(piece: &[u8]) -> (ProviderError, usize) {
+        let (mut lines, mut out) = (Lines::new(1), Vec::new());
+        for round in 0.. {
+            match lines.feed(piece, SPEAKER, &mut out) {
+                Ok(()) => assert!(round < 100_000, "there is no bound"),
+                Err(error) => return (error, round * piece.len()),
+            }
+            out.clear();
+        }
+        unreachable!("there is no end");
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        for piece in [&[b'x'; 1000][..], &[b' '; 1000]] {
+            let (error, taken) = until_it_fails(piece);
+            assert_eq!(error.code, ErrorCode::TooLarge);
+            assert!((MAX_LINE - 1000..=MAX_LINE).contains(&taken), "{taken}");
+        }
+    }
+
+    #[test]
+    fn calls_without_end_are_not_kept() {
+        let call = br#"{"message":{"tool_calls":[{"function":{"name":"f","arguments":{}}}]}}"#;
+        let line = [call.as_slice(), b"\n"].concat();
+        assert_eq!(until_it_fails(&line).0.code, ErrorCode::TooLarge);
+    }
+
+    #[test]
+    fn no_number_of_an_argument_loses_a_digit() {
+        let arguments = r#"{"n":12345678901234567890123,"x":1.10,"z":0,"a":1}"#;
+        let line = format!(
+            r#"{{"message":{{"tool_calls":[{{"function":{{"name":"f","arguments":{arguments}}}}}]}}}}"#
+        );
+        let (mut lines, mut out) = (Lines::new(1), Vec::new());
+        lines
+            .feed((line + "\n").as_bytes(), SPEAKER, &mut out)
+            .unwrap();
+        let [Output::ToolCall(call)] = &out[..] else {
+            panic!("{out:?}")
+        };
+        assert_eq!(&*call.arguments, arguments);
+    }
+}
