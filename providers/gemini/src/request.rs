@@ -28,7 +28,7 @@ pub(crate) fn body(
     let conversation = Conversation {
         question,
         turns: question.turns()?,
-        wants_signatures: model.contains("gemini-3"),
+        wants_signatures: series(model).is_some_and(|series| series >= 3),
         has_ids: !is_vertex,
     };
     let mut body = Map::new();
@@ -276,6 +276,15 @@ const OPTIONS: [(&str, &str); 3] = [
     ("top_k", "topK"),
 ];
 
+/// The number of a Gemini model, `2` of `gemini-2.5-pro`. A name without one (`gemini-pro-latest`)
+/// stands for the newest; none for other models.
+fn series(model: &str) -> Option<u32> {
+    let (_, rest) = model.split_once("gemini-")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit());
+    let digits = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+    Some(digits.parse().unwrap_or(u32::MAX))
+}
+
 /// The effort as Google's own OpenAI form maps it: a budget of tokens for Gemini 2.5, a level for
 /// later models.
 fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, ProviderError> {
@@ -294,7 +303,7 @@ fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, Provi
         }
     };
     let is_shown = budget > 0;
-    if model.contains("gemini-2.5") {
+    if series(model) == Some(2) {
         let config = json!({"thinkingBudget": budget, "includeThoughts": is_shown});
         return Ok(Some(config));
     }

@@ -275,12 +275,23 @@ fn a_conversation_keeps_its_turns_calls_and_results() {
 
 #[test]
 fn models_that_check_signatures_get_one_for_the_first_call_of_a_turn() {
-    let body = body_for("gemini-3-pro-preview", &with_calls()).unwrap();
-    let signature =
-        |part: &str| body.pointer(&format!("/contents/1/parts/{part}/thoughtSignature"));
-    let none = json!("skip_thought_signature_validator");
-    assert_eq!(signature("0"), Some(&none));
-    assert_eq!(signature("1"), Some(&json!("c2ln")));
+    for (model, is_told) in [
+        ("gemini-3-pro-preview", true),
+        ("gemini-3.5-flash", true),
+        ("models/gemini-flash-latest", true),
+        ("gemini-10", true),
+        (MODEL, false),
+        ("gemini-2.0-flash", false),
+        ("tunedModels/mine", false),
+        ("gemma-3-27b-it", false),
+    ] {
+        let body = body_for(model, &with_calls()).unwrap();
+        let signature =
+            |part: &str| body.pointer(&format!("/contents/1/parts/{part}/thoughtSignature"));
+        let none = json!("skip_thought_signature_validator");
+        assert_eq!(signature("0"), is_told.then_some(&none), "{model}");
+        assert_eq!(signature("1"), Some(&json!("c2ln")), "{model}");
+    }
 }
 
 #[test]
