@@ -136,7 +136,7 @@ Speed and writing:
   comments               a sign of life before each token
   eol=lf|crlf|cr         line ends of event streams
   gzip until_close close compressed; without chunks; without keeping alive
-  interim                100 and 103 before the head
+  interim fields=N       100 and 103 before the head; N more fields in it
 
 Faults, each at a PLACE; several may be given:
   cut@PLACE reset@PLACE  the connection is closed; is reset

@@ -8,8 +8,10 @@ pub(super) fn crc32(sum: u32, bytes: &[u8]) -> u32 {
     let mut register = !sum;
     for &byte in bytes {
         register ^= u32::from(byte);
-        for _ in 0..8 {
-            register = (register >> 1) ^ (POLYNOMIAL & (register & 1).wrapping_neg());
+        for _ in 0..2 {
+            // Four bits at a time.
+            let step = STEPS.get((register & 15) as usize).copied();
+            register = (register >> 4) ^ step.unwrap_or_default();
         }
     }
     !register
@@ -55,6 +57,23 @@ const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// Bytes of a stored block.
 const LONGEST: usize = 65535;
+
+/// What four bits do to the register.
+const STEPS: [u32; 16] = {
+    let mut steps = [0; 16];
+    let mut bits: u32 = 0;
+    while bits < 16 {
+        let mut step = bits;
+        let mut bit = 0;
+        while bit < 4 {
+            step = (step >> 1) ^ (POLYNOMIAL & (step & 1).wrapping_neg());
+            bit += 1;
+        }
+        steps[bits as usize] = step;
+        bits += 1;
+    }
+    steps
+};
 
 /// RFC 1952 §8, with its lowest power first.
 const POLYNOMIAL: u32 = 0xedb8_8320;

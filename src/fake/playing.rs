@@ -205,6 +205,9 @@ impl Playing {
         response = response
             .with_field("Cache-Control", "no-cache")
             .with_field("X-Request-Id", "req_fake");
+        let fillers =
+            (0..self.settings.fields).map(|at| (format!("X-Filler-{at}").into(), FILLER.into()));
+        response.fields.extend(fillers);
         response.close = self.settings.closes;
         let framing = self.answering.begin_stream(&response, date, out);
         self.is_chunked = framing == Framing::Chunked;
@@ -480,6 +483,9 @@ fn head_end(bytes: &[u8]) -> usize {
 /// Interim responses (RFC 9110 §15.2, RFC 8297).
 const INTERIM: &[u8] =
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
+
+/// What a field says that means nothing.
+const FILLER: &str = "and so on and so on and so on and so on and so on";
 
 /// Bytes that are neither JSON nor UTF-8 nor lines of an event.
 const GARBAGE: &[u8] = b"\xff\xfe\x00garbage\x80\r\n\r\n}{]\xc3\n\ndata\n: \xf0\x9f\n\n";

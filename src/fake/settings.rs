@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(super) until_close: bool,
     /// Does the connection end behind the answer?
     pub(super) closes: bool,
+    /// Fields of the head that mean nothing.
+    pub(super) fields: u32,
     /// Do interim responses stand before the head (RFC 9110 §15.2)?
     pub(super) has_interim: bool,
     /// Does a sign of life stand before each token?
@@ -94,6 +96,7 @@ impl Default for Settings {
             is_gzip: false,
             until_close: false,
             closes: false,
+            fields: 0,
             has_interim: false,
             has_comments: false,
             line_end: None,
@@ -238,6 +241,7 @@ impl Settings {
         match (name, value) {
             ("words", Some(value)) => self.words = Some(number(value, MOST_WORDS, word)?),
             ("reasoning", Some(value)) => self.reasoning = number(value, MOST_WORDS, word)?,
+            ("fields", Some(value)) => self.fields = number(value, MOST_FIELDS, word)?,
             ("calls", Some(value)) => self.calls = number(value, MOST_CALLS, word)?,
             ("huge", Some(value)) => self.huge = size(value, word)?,
             ("status", Some(value)) => self.status = Some(status(value, word)?),
@@ -399,6 +403,9 @@ const MOST_WORDS: u32 = 1_000_000;
 
 /// Tool calls of an answer.
 const MOST_CALLS: u32 = 64;
+
+/// Fields of a head.
+const MOST_FIELDS: u32 = 100_000;
 
 /// Bytes of one word.
 const MOST_BYTES: usize = 64 << 20;

@@ -62,12 +62,14 @@ function model({ id, format, target, position }) {
 
 function configuration() {
   const timers = Object.entries(TIMERS).map(([name, ms]) => `${name}_timeout = "${ms}ms"\n`).join('');
-  const providers = Object.entries(FORMATS).map(([name, { kind, path, keys = '' }]) =>
-    `[provider.${name}]\nkind = "${kind}"\nbase_url = "${fake.url}${path}"\nretries = 0\n${keys}${timers}`);
+  const section = (name, { kind, path, keys = '' }) =>
+    `[provider.${name}]\nkind = "${kind}"\nbase_url = "${fake.url}${path}"\nretries = 0\n${keys}`;
+  // Each twice: with short timers, and with all the time there is.
+  const providers = Object.entries(FORMATS).map(([name, format]) => `${section(name, format)}${timers}${section(`slow-${name}`, format)}`);
   return `[model.default]\ntargets = ["openai/any"]\n${providers.join('')}${others()}${rows.map(model).join('')}`;
 }
 
-/** A provider that is asked again, one that is soon left alone, and one that has all the time there is. */
+/** A provider that is asked again, and one that is soon left alone. */
 const others = () => `
 [provider.again]
 kind = "openai"
@@ -82,10 +84,6 @@ base_url = "${fake.url}/v1"
 retries = 0
 breaker_failures = 2
 breaker_cooldown = "500ms"
-
-[provider.slow]
-kind = "openai"
-base_url = "${fake.url}/v1"
 
 [model.fragile]
 targets = ["fragile/${FRAGILE}", "openai/${HEALTHY}"]
@@ -111,7 +109,7 @@ function wanted({ expected, position, format, target, id }) {
   const isFinal = tokens > 0 || expected.final || position !== 'first';
   if (isFinal) {
     const text = WORDS.split(/(?<= )/).slice(0, tokens).join('');
-    return { codes: [codes].flat(), text, isOpen: tokens === Infinity, isEarly: tokens === 0, attempts: before, asks: 0 };
+    return { codes: [codes].flat(), text, isOpen: tokens === Infinity, isEarly: tokens === 0 && !expected.hasBegun, attempts: before, asks: 0 };
   }
   return { text: 'w1 w2 ', attempts: [attempt(format, target, codes)], asks: 1 };
 }
@@ -215,6 +213,16 @@ describe('faults', () => {
     assert.equal(await count(), 3);
   });
 
+  test('an event that is too large ends the answer, in every format', { timeout: 60_000 }, async () => {
+    for (const format of Object.keys(FORMATS)) {
+      const name = `words=2,huge=5M,id=${format}`;
+      const said = await INGRESSES[0].ask(server, `slow-${format}/${name}`);
+      assert.deepEqual([said.type, said.text], ['error', ''], format);
+      assert.ok(['too_large', 'provider_error'].includes(said.code), `${format}: ${said.code}`);
+      await eventually(async () => (await seen(name)).open === 0, `${name} is closed`, CLOSED_WITHIN);
+    }
+  });
+
   test('whoever cancels ends the connection to the provider, whatever it is doing', async () => {
     const post = (path, body, signal) => fetch(`${server.url}${path}`, {
       method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' }, signal,
@@ -245,7 +253,7 @@ describe('faults', () => {
     for (const [way, begin] of Object.entries(ways)) {
       await Promise.all(places.map(async (words) => {
         const name = `${words},id=${way}`;
-        const cancel = await begin(`slow/${name}`);
+        const cancel = await begin(`slow-openai/${name}`);
         await eventually(async () => (await seen(name)).open === 1, `${name} is asked`);
         const { now_ms: began } = await report(name);
         await cancel();

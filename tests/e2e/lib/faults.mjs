@@ -1,8 +1,9 @@
 // The faults of `lmserver fake`, and what is to become of each.
 //
 // `words` go into the model's name. `fails` is the code (or codes) that a client is told, and how many tokens it has
-// had by then; without it the answer is whole (`ok` is its text). `final`: nobody else is asked even where nothing was said. `closes`: it is
-// lmserver that has to close the connection. `formats` tells what is different where.
+// had by then; without it the answer is whole (`ok` is its text). `final`: nobody else is asked even where no text was said;
+// `hasBegun`: since something else was. `closes`: it is lmserver that has to close the connection. `formats` tells what is
+// different where.
 
 /** What `words=4` says. */
 export const WORDS = 'w1 w2 w3 w4 ';
@@ -60,6 +61,8 @@ export const FAULTS = [
   whole('huge=64K', { ok: `${'x'.repeat(64 << 10)}w2 w3 w4 ` }),
   whole('no_mark', but(MARKED, TRUNCATED, 4)),
   whole('finish=none', but(['gemini', 'bedrock'], TRUNCATED, 4)),
+  whole('calls=2'),
+  whole('fields=20'),
   whole('bad_json@2'),
   whole('garbage@2', but(['bedrock'], [ERROR, TRUNCATED], 2)),
   whole('stall=300ms@2'),
@@ -117,9 +120,16 @@ export const FAULTS = [
   refused('status=200', ERROR),
   refused('status=200,html', [ERROR, TRUNCATED]),
   refused('status=307', ERROR),
+  refused('status=500,stall@end', [ERROR, TIMEOUT], { closes: true }),
   refused('status=429,cut@end', ['provider_rate_limited', TRUNCATED]),
 
+  refused('fields=300', ERROR),
+
   // Failing on the way.
+  // Reasoning is content: nobody else is asked after it.
+  fails('reasoning=2,cut@1', TRUNCATED, 0, { final: true, hasBegun: true }),
+  fails('reasoning=2,error@2', ERROR, 0, { final: true, hasBegun: true }),
+  fails('reasoning=2,stall@1', TIMEOUT, 0, { final: true, hasBegun: true, closes: true }),
   fails('error@0', ERROR, 0),
   fails('error=529@0', OVERLOADED, 0, but(MUTE, ERROR, 0)),
   fails('error@2', ERROR, 2),

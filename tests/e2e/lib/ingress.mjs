@@ -112,7 +112,7 @@ export const INGRESSES = [
       const response = await post(server, '/v1/chat/completions', { model, messages: [{ role: 'user', content: QUESTION }] });
       if (response.status !== 200) return refused(server, response);
       const { choices } = await response.json();
-      return confirmed(server, response, { type: 'end', text: choices[0].message.content });
+      return confirmed(server, response, { type: 'end', text: choices[0].message.content ?? '' });
     },
   },
   {
