@@ -32,6 +32,9 @@ mod edge;
 mod expiry;
 #[path = "sim/heartbeat.rs"]
 mod heartbeat;
+#[cfg(feature = "llm-api")]
+#[path = "sim/ingress.rs"]
+mod ingress;
 #[path = "sim/issuer.rs"]
 mod issuer;
 #[path = "sim/keys.rs"]
