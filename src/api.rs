@@ -285,7 +285,13 @@ impl Service for Api {
         let reply = self
             .answer(request, body, &origin, cx)
             .unwrap_or_else(|refusal| Reply::Response(refusal.response(shape)));
-        sign(reply, origin)
+        let request_id = shape.request_id_field().map(|name| {
+            let mut random = [0; 16];
+            cx.random(&mut random);
+            let id = uuid::Builder::from_random_bytes(random).into_uuid();
+            (name, format!("req_{}", id.simple()))
+        });
+        sign(reply, Signature { origin, request_id })
     }
 
     fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response {
@@ -338,13 +344,29 @@ fn respond(response: Response) -> Outcome {
     Ok(Reply::Response(response))
 }
 
-/// Adds the CORS fields to the response, whenever it comes.
-fn sign(reply: Reply, origin: Origin) -> Reply {
+/// What every response carries, whenever it comes.
+struct Signature {
+    /// For CORS.
+    origin: Origin,
+    /// By which name and which value clients of other APIs know a request, where the response
+    /// does not say so itself.
+    request_id: Option<(&'static str, String)>,
+}
+
+fn sign(reply: Reply, signature: Signature) -> Reply {
     match reply {
-        Reply::Response(response) => Reply::Response(origin.sign(response)),
+        Reply::Response(response) => {
+            let mut response = signature.origin.sign(response);
+            if let Some((name, id)) = signature.request_id
+                && !response.fields.iter().any(|(other, _)| other == name)
+            {
+                response.fields.push((name.into(), id));
+            }
+            Reply::Response(response)
+        }
         Reply::Ask(query, then) => Reply::Ask(
             query,
-            Box::new(move |answer, cx| sign(then(answer, cx), origin)),
+            Box::new(move |answer, cx| sign(then(answer, cx), signature)),
         ),
         Reply::Session(session) => Reply::Session(session),
     }

@@ -201,6 +201,7 @@ fn accepted(order: Order) -> Reply {
             let about = About {
                 channel: &channel,
                 model,
+                elapsed: Duration::ZERO,
             };
             let body = order.asked.telling.whole(&[snapshot], &about);
             let mut fields = order.head_fields(cx);

@@ -161,7 +161,7 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
 }
 
 /// Response fields that a page may read.
-const EXPOSED: &str = "X-Channel-Id, X-Channel-Token, Retry-After";
+const EXPOSED: &str = "X-Channel-Id, X-Channel-Token, Retry-After, x-request-id";
 
 /// Request fields that this server knows.
 const REQUEST_FIELDS: [&str; 6] = [

@@ -148,6 +148,16 @@ impl Code {
 }
 
 impl Shape {
+    /// The field by which such clients know a request.
+    pub(super) fn request_id_field(self) -> Option<&'static str> {
+        match self {
+            Self::Own => None,
+            Self::OpenAi => Some("x-request-id"),
+            #[cfg(feature = "llm-api")]
+            Self::Anthropic => Some("request-id"),
+        }
+    }
+
     /// The shape of errors at a path.
     pub(super) fn of(path: &str) -> Self {
         match path {

@@ -118,7 +118,7 @@ impl Client {
                     self.id = Some(lmserver_llm_api::names::id("resp_", channel));
                 }
                 Some(ResponseEvent::Body(bytes)) => {
-                    self.text.push_str(&String::from_utf8_lossy(&bytes));
+                    self.text.push_str(&String::from_utf8_lossy(bytes));
                     while let Some((event, rest)) = self.text.split_once("\n\n") {
                         let data = event.lines().find_map(|it| it.strip_prefix("data: "));
                         let event: Value = serde_json::from_str(data.unwrap()).unwrap_or_default();

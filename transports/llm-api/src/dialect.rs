@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lmserver_proto::http1::{Request, Response, Version};
 use lmserver_runtime::channel::Snapshot;
@@ -103,6 +104,8 @@ pub struct About<'a> {
     pub channel: &'a str,
     /// The model as it was asked for.
     pub model: &'a str,
+    /// How long it took until now.
+    pub elapsed: Duration,
 }
 
 impl Mistake {

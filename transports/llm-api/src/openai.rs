@@ -48,4 +48,6 @@ fn kind(code: ErrorCode) -> &'static str {
 /// The fields that OpenAI's clients look for.
 pub(crate) fn fields(about: &About<'_>, out: &mut Vec<(Cow<'static, str>, String)>) {
     out.push(("x-request-id".into(), names::id("req_", about.channel)));
+    let millis = about.elapsed.as_millis().to_string();
+    out.push(("openai-processing-ms".into(), millis));
 }

@@ -133,10 +133,12 @@ impl Told {
 }
 
 impl Client {
-    fn about(&self) -> About<'_> {
+    fn about(&self, now: Moment) -> About<'_> {
+        let elapsed = now.since(self.began);
         About {
             channel: self.answers.first().map_or("", |it| &it.channel),
             model: &self.model,
+            elapsed,
         }
     }
 
@@ -146,9 +148,7 @@ impl Client {
             return Vec::new();
         };
         let mut fields = std::mem::take(fields);
-        self.telling.fields(&self.about(), &mut fields);
-        let millis = cx.now.since(self.began).as_millis();
-        fields.push(("openai-processing-ms".into(), millis.to_string()));
+        self.telling.fields(&self.about(cx.now), &mut fields);
         fields
     }
 
@@ -240,12 +240,12 @@ impl Client {
         if self.is_stream {
             let chunked = self.is_chunked();
             if !matches!(self.state, State::Over) {
-                let (telling, about) = (&self.telling, self.about());
+                let (telling, about) = (&self.telling, self.about(cx.now));
                 framed(chunked, cx.out(), |out| telling.end(outcomes, &about, out));
             }
             return self.end(cx);
         }
-        let body = self.telling.whole(outcomes, &self.about());
+        let body = self.telling.whole(outcomes, &self.about(cx.now));
         let response = Response::json(200, body).with_field("Cache-Control", "no-store");
         self.respond(response, cx);
     }
