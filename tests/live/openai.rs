@@ -440,3 +440,37 @@ fn a_client_of_http_1_0_gets_its_stream_as_it_is() {
     assert_eq!(deltas(&data(&text), "content"), "Hello");
     assert!(text.ends_with("data: [DONE]\n\n"));
 }
+
+#[test]
+fn how_long_to_wait_is_handed_on() {
+    let provider = Provider::new();
+    // Nobody is asked again who demands more than a minute.
+    let server = Server::start(&provider.section("p", "retries = 2\nbreaker_failures = 2"));
+    let ask = || {
+        let mut wire = server.connect();
+        post(&mut wire, CHAT, &chat(true));
+        wire
+    };
+    for _ in 0..2 {
+        let mut wire = ask();
+        let mut connection = provider.accept();
+        connection.question();
+        connection.say(
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 89.5\r\nContent-Length: 2\r\n\r\n{}",
+        );
+        let head = wire.head();
+        assert_eq!(
+            (head.status(), head.field("retry-after")),
+            (429, Some("90"))
+        );
+    }
+    // Now the breaker is open, and says itself how long.
+    let mut wire = ask();
+    let head = wire.head();
+    let seconds: u64 = head.field("retry-after").unwrap().parse().unwrap();
+    assert!(
+        head.status() == 503 && (1..=30).contains(&seconds),
+        "{seconds} s"
+    );
+    assert!(provider.has_nobody());
+}

@@ -19,7 +19,7 @@ use crate::upstream::Upstream;
 use crate::world::Setup;
 
 /// How long these worlds may take in an ordinary test run.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The models of the one host; each is served by two providers.
 const MODELS: [&str; 4] = ["a", "b", "c", "d"];
