@@ -221,6 +221,25 @@ def provider(target, folder, suffix="sse"):
             write(target, mode, body)
 
 
+def provider_anthropic():
+    provider("provider_anthropic", "anthropic")
+
+
+def provider_bedrock():
+    provider("provider_bedrock", "bedrock")
+    answer = (
+        'messageStart {"role":"assistant"}\n'
+        'contentBlockDelta {"contentBlockIndex":0,"delta":{"text":"a\\ud83d"}}\n'
+        'contentBlockStart {"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"t","name":"f"}}}\n'
+        'contentBlockDelta {"contentBlockIndex":1,"delta":{"toolUse":{"input":"{}"}}}\n'
+        'contentBlockStop {"contentBlockIndex":1}\n'
+        'messageStop {"stopReason":"tool_use"}\n'
+        'metadata {"usage":{"inputTokens":1,"outputTokens":2}}'
+    )
+    for text in (answer, answer + "\n" + answer, '!throttlingException {"message":"m"}', answer[:90], "x\n \n!"):
+        write("provider_bedrock", "8", text)
+
+
 def provider_openai():
     provider("provider_openai", "openai")
 
@@ -391,9 +410,9 @@ def http_request():
 
 
 if __name__ == "__main__":
-    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_openai,
-                   provider_openai_responses, provider_gemini, provider_ollama, provider_cohere, config, connection,
-                   centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
+    for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_anthropic,
+                   provider_bedrock, provider_openai, provider_openai_responses, provider_gemini, provider_ollama,
+                   provider_cohere, config, connection, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)

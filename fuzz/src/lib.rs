@@ -20,6 +20,8 @@ pub mod cut;
 pub mod http_request;
 pub mod http_response;
 pub mod provider;
+pub mod provider_anthropic;
+pub mod provider_bedrock;
 pub mod provider_cohere;
 pub mod provider_gemini;
 pub mod provider_ollama;

@@ -43,6 +43,19 @@ fn aws_event_stream() {
 }
 
 #[test]
+fn provider_anthropic() {
+    each(
+        "provider_anthropic",
+        lmserver_fuzz::provider_anthropic::check,
+    );
+}
+
+#[test]
+fn provider_bedrock() {
+    each("provider_bedrock", lmserver_fuzz::provider_bedrock::check);
+}
+
+#[test]
 fn provider_openai() {
     each("provider_openai", lmserver_fuzz::provider_openai::check);
 }
