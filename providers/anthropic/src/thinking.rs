@@ -1,7 +1,9 @@
 //! How hard a model is to think.
 //!
 //! Older models take a budget of tokens, newer ones a level of effort and find the amount
-//! themselves. Either way thinking counts towards `max_tokens`, so there must be room for it.
+//! themselves. Either way thinking counts towards `max_tokens`, so there must be room for it. Those
+//! with a budget do not think amid tool calls unless they are told again what they thought before
+//! them.
 //!
 //! | `reasoning_effort` | budget | effort |
 //! | --- | --- | --- |
@@ -82,6 +84,8 @@ pub(crate) fn apply(
         Some(limit) => (limit, (*budget).min((limit / 2).max(LEAST_BUDGET))),
     };
     match style {
+        // Refused there, and clients of other APIs have no place for what was thought.
+        Thinking::Budget if has_forgotten(body) => {}
         Thinking::Budget if limit <= budget => {
             let want = "more than 1024 where `reasoning_effort` is set";
             return Err(question.wrong("max_tokens", want));
@@ -100,6 +104,26 @@ pub(crate) fn apply(
         }
     }
     Ok(limit)
+}
+
+/// Did the model's last turn call tools, and is what it thought before that not told any more?
+fn has_forgotten(body: &Map<String, Value>) -> bool {
+    let messages = body.get("messages").and_then(Value::as_array);
+    let mut messages = messages.into_iter().flatten().rev();
+    let Some(last) = messages.find(|message| lenient::str_at(message, "/role") == "assistant")
+    else {
+        return false;
+    };
+    let blocks = last.get("content").and_then(Value::as_array);
+    let mut kinds = blocks
+        .into_iter()
+        .flatten()
+        .map(|block| lenient::str_at(block, "/type"));
+    let begins_with_thought = kinds
+        .clone()
+        .next()
+        .is_some_and(|kind| kind.ends_with("thinking"));
+    !begins_with_thought && kinds.any(|kind| kind == "tool_use")
 }
 
 /// The least budget that the API takes.

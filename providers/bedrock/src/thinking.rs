@@ -1,7 +1,8 @@
 //! How hard a model is to think.
 //!
 //! The API has a level of effort for all models. Claude before 4.6 knows none: it takes a budget
-//! of tokens among the fields that the API hands on, and wants a limit above it.
+//! of tokens among the fields that the API hands on, and wants a limit above it. Amid tool calls it
+//! does not think.
 //!
 //! | `reasoning_effort` | effort | budget |
 //! | --- | --- | --- |
@@ -33,6 +34,10 @@ pub(crate) fn apply(
         return Err(question.wrong("reasoning_effort", want));
     };
     let more = if takes_budget(model) {
+        // Refused there: nobody has told them what they thought before the calls.
+        if is_amid_calls(body) {
+            return Ok(());
+        }
         if request.temperature.is_some_and(|value| value < 1.0) {
             return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
         }
@@ -68,6 +73,16 @@ fn takes_budget(model: &str) -> bool {
         || ["-4-20", "-4-1-", "-4-5-"]
             .iter()
             .any(|part| name.contains(part))
+}
+
+/// Did the model's last turn call tools?
+fn is_amid_calls(body: &Map<String, Value>) -> bool {
+    let messages = body.get("messages").and_then(Value::as_array);
+    let mut messages = messages.into_iter().flatten().rev();
+    let last = messages.find(|message| lenient::str_at(message, "/role") == "assistant");
+    let blocks = last.and_then(|last| last.get("content")?.as_array());
+    let mut blocks = blocks.into_iter().flatten();
+    blocks.any(|block| block.get("toolUse").is_some())
 }
 
 /// The least budget that the models take.

@@ -376,6 +376,39 @@ fn effort_becomes_what_the_model_takes() {
 }
 
 #[test]
+fn a_model_that_is_not_told_what_it_thought_does_not_think_amid_calls() {
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}});
+    let thought = json!([{"type": "thinking", "thinking": "t", "signature": "s"}]);
+    let forgotten = calls(json!([call]));
+    let remembered = Message {
+        tool_calls: Some(json!([call])),
+        ..parts("assistant", thought)
+    };
+    for (model, called, rest, thinks) in [
+        ("claude-sonnet-4-5", &forgotten, vec![], false),
+        ("claude-sonnet-4-5", &remembered, vec![], true),
+        (
+            "claude-sonnet-4-5",
+            &forgotten,
+            vec![text("assistant", "b")],
+            true,
+        ),
+        ("claude-opus-4-7", &forgotten, vec![], true),
+    ] {
+        let mut messages = vec![text("user", "a"), called.clone(), result("c", "x")];
+        messages.extend(rest);
+        messages.push(text("user", "c"));
+        let request = ChatRequest {
+            reasoning_effort: Some("low".into()),
+            ..asking(messages)
+        };
+        let body = translated(&request, model).unwrap();
+        assert_eq!(body.get("thinking").is_some(), thinks, "{model} {called:?}");
+        assert_eq!(body["max_tokens"], 2148);
+    }
+}
+
+#[test]
 fn what_cannot_be_said_is_refused_by_its_name() {
     let with = |part: Value| asking(vec![parts("user", json!([part]))]);
     let effort = |effort: &str| ChatRequest {

@@ -390,6 +390,22 @@ fn effort_becomes_what_the_model_takes() {
 }
 
 #[test]
+fn a_model_with_a_budget_does_not_think_amid_calls() {
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}});
+    for (rest, thinks) in [(vec![], false), (vec![text("assistant", "b")], true)] {
+        let mut messages = vec![text("user", "a"), calls(json!([call])), result("c", "x")];
+        messages.extend(rest);
+        messages.push(text("user", "c"));
+        let request = ChatRequest {
+            reasoning_effort: Some("low".into()),
+            ..asking(messages)
+        };
+        let body = translated(&request, "anthropic.claude-opus-4-1-20250805-v1:0").unwrap();
+        assert_eq!(body.get("additionalModelRequestFields").is_some(), thinks);
+    }
+}
+
+#[test]
 fn what_cannot_be_said_is_refused_by_its_name() {
     let with = |part: Value| asking(vec![parts("user", json!([part]))]);
     let image = |url: &str| with(json!({"type": "image_url", "image_url": {"url": url}}));
