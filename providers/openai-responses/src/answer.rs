@@ -128,9 +128,7 @@ impl Items {
                 }
                 self.complete(response, kind.ends_with(".incomplete"), speaker, out)
             }
-            "response.failed" => Err(speaker
-                .event_error(response, false)
-                .unwrap_or_else(|| speaker.own_error(ErrorCode::ProviderError, FAILED))),
+            "response.failed" => Err(failure(response, speaker)),
             _ => {
                 let is_flat = kind == "error";
                 match speaker.event_error(document, is_flat) {
@@ -228,6 +226,12 @@ impl Items {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
+        // Proxies name the last event as they like: the status knows better.
+        let is_incomplete = match json::str_at(response, "/status") {
+            "failed" => return Err(failure(response, speaker)),
+            "incomplete" => true,
+            _ => is_incomplete,
+        };
         self.answer.usage = response.get("usage").and_then(counted);
         self.answer.set_finish(Finish::Reason(if is_incomplete {
             match json::str_at(response, "/incomplete_details/reason") {
@@ -290,12 +294,8 @@ impl Events for Items {
         if !is_response {
             return Ok(false);
         }
-        if json::str_at(document, "/status") == "failed" {
-            return Err(speaker.own_error(ErrorCode::ProviderError, FAILED));
-        }
         self.items(document, speaker, out)?;
-        let is_incomplete = json::str_at(document, "/status") == "incomplete";
-        self.complete(document, is_incomplete, speaker, out)?;
+        self.complete(document, false, speaker, out)?;
         Ok(true)
     }
 
@@ -306,6 +306,14 @@ impl Events for Items {
     fn has_ended(&self) -> bool {
         self.answer.has_ended()
     }
+}
+
+/// Why a response failed, as far as it says.
+fn failure(response: &Value, speaker: Speaker<'_>) -> ProviderError {
+    speaker.event_error(response, false).unwrap_or_else(|| {
+        let what = "gave up before the answer was complete, without saying why";
+        speaker.own_error(ErrorCode::ProviderError, what)
+    })
 }
 
 /// The counts, if any of the two that matter was given.
@@ -325,5 +333,3 @@ fn counted(usage: &Value) -> Option<Usage> {
         estimated: false,
     })
 }
-
-const FAILED: &str = "gave up before the answer was complete, without saying why";

@@ -32,12 +32,19 @@ struct Preset {
     dialect: Dialect,
 }
 
-/// Opens a preset. A constructor takes no name, so each has its own.
+/// Opens a preset. A constructor is not told the kind, so each has its own.
 fn open<const PRESET: usize>(
     settings: ProviderSettings,
     section: &mut dyn PluginSection,
 ) -> Option<Box<dyn Provider>> {
-    let preset = TABLE.get(PRESET)?;
+    open_preset(TABLE.get(PRESET)?, settings, section)
+}
+
+fn open_preset(
+    preset: &Preset,
+    settings: ProviderSettings,
+    section: &mut dyn PluginSection,
+) -> Option<Box<dyn Provider>> {
     let defaults = Defaults {
         base_url: Some(preset.base_url),
         key_variable: preset.key_variable,
