@@ -121,6 +121,16 @@ fn a_fresh_machine_is_told_that_it_runs_offline() {
 }
 
 #[test]
+fn the_summary_shows_who_shares_the_work() {
+    let done = check(
+        "[provider.echo]\n[model.default]\n\
+         targets = [[\"echo/a\", { target = \"echo/b\", weight = 3 }], \"echo/c\", [\"echo/d\"]]\n",
+    );
+    let want = "model     default: echo/a (1) or echo/b (3), then echo/c, then echo/d\n";
+    assert!(done.stdout.contains(want), "{}{}", done.stdout, done.stderr);
+}
+
+#[test]
 fn a_server_that_anybody_can_reach_without_a_key_is_a_loud_warning() {
     for (listen, warned) in [
         ("0.0.0.0:8080", true),
