@@ -21,6 +21,7 @@ use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx
 mod asked;
 mod checksum;
 mod dialect;
+mod frame;
 mod pieces;
 mod playing;
 mod schema;

@@ -11,14 +11,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lmserver_proto::http1::server::{Answering, Connection};
-use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version, write_chunk};
+use lmserver_proto::http1::Response;
 use lmserver_runtime::channel::{Backlog, Placement};
 use lmserver_runtime::plugin::transport::{Disconnect, Session, SessionCx};
 use lmserver_runtime::time::Moment;
 
-use super::checksum::Gzip;
 use super::dialect::{Say, Voice};
+use super::frame::Frame;
 use super::pieces::cut;
 use super::script::Script;
 use super::seen::{End, Witness};
@@ -34,7 +33,7 @@ pub(super) enum Part {
 
 /// One answer on its way.
 pub(super) struct Playing {
-    answering: Answering,
+    frame: Frame,
     settings: Settings,
     part: Part,
     witness: Witness,
@@ -43,8 +42,6 @@ pub(super) struct Playing {
     /// Has what stands before this stage happened?
     is_entered: bool,
     steps: VecDeque<Step>,
-    is_chunked: bool,
-    gzip: Option<Gzip>,
     /// When the next step is due.
     due: Moment,
     /// Steps taken at `due`.
@@ -80,21 +77,14 @@ impl Playing {
         witness: Witness,
         cx: &SessionCx<'_>,
     ) -> Self {
-        let mut answering = cx.answering;
-        if settings.until_close {
-            // To such a client the end of the connection is the end of the body.
-            answering.version = Version::Http10;
-        }
         Self {
-            answering,
-            gzip: settings.is_gzip.then(Gzip::default),
+            frame: Frame::new(cx.answering, &settings),
             settings,
             part,
             witness,
             at: Stage::Head,
             is_entered: false,
             steps: VecDeque::new(),
-            is_chunked: false,
             due: cx.now,
             taken: 0,
             murmurs: false,
@@ -131,39 +121,39 @@ impl Playing {
         if stage == Stage::Head && self.settings.has_interim {
             out.extend_from_slice(INTERIM);
         }
-        if let Part::Whole(response) = &mut self.part {
-            return match stage {
-                Stage::Head => {
-                    let whole = whole(&mut self.answering, response, date);
-                    let (head, body) = whole.split_at(head_end(&whole));
-                    out.extend_from_slice(head);
-                    response.body = body.to_vec();
-                    Stage::Open
-                }
-                Stage::Open => {
-                    out.extend_from_slice(&response.body);
-                    Stage::Over
-                }
-                _ => Stage::Over,
-            };
+        match (stage, &mut self.part) {
+            (Stage::Head, Part::Whole(response)) => {
+                response.body = self.frame.whole(response, date, out);
+                Stage::Open
+            }
+            (Stage::Head, Part::Stream { voice, .. }) => {
+                let content_type = voice.content_type();
+                self.frame.head(content_type, &self.settings, date, out);
+                Stage::Open
+            }
+            (_, Part::Whole(response)) => {
+                out.append(&mut response.body);
+                Stage::Over
+            }
+            (Stage::Last | Stage::Over, Part::Stream { .. }) => {
+                self.frame.end(out);
+                Stage::Over
+            }
+            (_, Part::Stream { .. }) => {
+                let mut said = Vec::new();
+                let next = self.speak(stage, &mut said);
+                self.frame.body(&said, out);
+                next
+            }
         }
+    }
+
+    /// Says what a stage of a stream consists of; the stage behind it.
+    fn speak(&mut self, stage: Stage, said: &mut Vec<u8>) -> Stage {
         let count = self.count();
-        let mut said = Vec::new();
-        let next = match stage {
-            Stage::Head => {
-                self.head(date, out);
-                return Stage::Open;
-            }
-            Stage::Open => {
-                self.say(&Say::Open, &mut said);
-                if count == 0 {
-                    Stage::Finish
-                } else {
-                    Stage::Token(0)
-                }
-            }
+        match stage {
             Stage::Token(at) => {
-                self.say_token(at, &mut said);
+                self.say_token(at, said);
                 if at + 1 < count || self.settings.is_endless {
                     Stage::Token(at.wrapping_add(1))
                 } else {
@@ -171,46 +161,24 @@ impl Playing {
                 }
             }
             Stage::Finish => {
-                self.say(&Say::Finish, &mut said);
+                self.say(&Say::Finish, said);
                 Stage::Mark
             }
             Stage::Mark => {
                 if self.settings.has_mark {
-                    self.say(&Say::Mark, &mut said);
+                    self.say(&Say::Mark, said);
                 }
                 Stage::Last
             }
-            Stage::Last | Stage::Over => {
-                self.end(out);
-                return Stage::Over;
+            _ => {
+                self.say(&Say::Open, said);
+                if count == 0 {
+                    Stage::Finish
+                } else {
+                    Stage::Token(0)
+                }
             }
-        };
-        self.frame(&said, out);
-        next
-    }
-
-    fn head(&mut self, date: &str, out: &mut Vec<u8>) {
-        let Part::Stream { voice, .. } = &self.part else {
-            return;
-        };
-        let content_type = self.settings.content_type;
-        let mut response = Response::empty(200);
-        match content_type.unwrap_or_else(|| voice.content_type()) {
-            "" => {}
-            other => response = response.with_field("Content-Type", other),
         }
-        if self.gzip.is_some() {
-            response = response.with_field("Content-Encoding", "gzip");
-        }
-        response = response
-            .with_field("Cache-Control", "no-cache")
-            .with_field("X-Request-Id", "req_fake");
-        let fillers =
-            (0..self.settings.fields).map(|at| (format!("X-Filler-{at}").into(), FILLER.into()));
-        response.fields.extend(fillers);
-        response.close = self.settings.closes;
-        let framing = self.answering.begin_stream(&response, date, out);
-        self.is_chunked = framing == Framing::Chunked;
     }
 
     fn say(&mut self, say: &Say<'_>, out: &mut Vec<u8>) {
@@ -228,42 +196,6 @@ impl Playing {
         }
         if let Some(token) = script.token(at) {
             voice.say_token(&token, script, out);
-        }
-    }
-
-    /// Puts a part of the body into its codings.
-    fn frame(&mut self, said: &[u8], out: &mut Vec<u8>) {
-        if said.is_empty() {
-            return;
-        }
-        let mut coded = Vec::new();
-        let said = match &mut self.gzip {
-            Some(gzip) => {
-                gzip.write(said, &mut coded);
-                &coded
-            }
-            None => said,
-        };
-        if self.is_chunked {
-            write_chunk(out, said);
-        } else {
-            out.extend_from_slice(said);
-        }
-    }
-
-    /// Ends the body.
-    fn end(&mut self, out: &mut Vec<u8>) {
-        let mut trailer = Vec::new();
-        if let Some(mut gzip) = self.gzip.take() {
-            gzip.finish(&mut trailer);
-        }
-        if self.is_chunked {
-            if !trailer.is_empty() {
-                write_chunk(out, &trailer);
-            }
-            out.extend_from_slice(LAST_CHUNK);
-        } else {
-            out.extend_from_slice(&trailer);
         }
     }
 
@@ -341,7 +273,11 @@ impl Playing {
             } else if self.at == Stage::Over {
                 self.witness.tell(End::Complete);
                 self.due = Moment::NEVER;
-                cx.hand_back(self.answering, None, std::mem::take(&mut self.leftover));
+                cx.hand_back(
+                    self.frame.answering,
+                    None,
+                    std::mem::take(&mut self.leftover),
+                );
             } else {
                 let date = cx.date();
                 self.prepare(&date);
@@ -383,7 +319,7 @@ impl Playing {
             Fault::BadJson => self.say(&Say::BadJson, &mut said),
             Fault::BadChunk => out.extend_from_slice(b"not a size\r\n"),
         }
-        self.frame(&said, &mut out);
+        self.frame.body(&said, &mut out);
         // What happens now stands before what is queued.
         for piece in cut(&out, self.settings.split).into_iter().rev() {
             self.steps.push_front(Step::Write(piece.to_vec()));
@@ -404,7 +340,7 @@ impl Playing {
     fn murmur(&mut self, cx: &SessionCx<'_>) {
         let (mut said, mut out) = (Vec::new(), Vec::new());
         self.say(&Say::Comment, &mut said);
-        self.frame(&said, &mut out);
+        self.frame.body(&said, &mut out);
         self.steps.push_back(Step::Write(out));
         self.wait(MURMUR, cx);
     }
@@ -466,26 +402,9 @@ impl Session for Playing {
     }
 }
 
-/// A whole response as it is written.
-fn whole(answering: &mut Answering, response: &Response, date: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut connection = Connection::resume(*answering);
-    answering.keep_alive &= connection.respond(response, date, &mut bytes);
-    bytes
-}
-
-/// Where a head ends.
-fn head_end(bytes: &[u8]) -> usize {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    end.map_or(bytes.len(), |end| end + 4)
-}
-
 /// Interim responses (RFC 9110 §15.2, RFC 8297).
 const INTERIM: &[u8] =
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
-
-/// What a field says that means nothing.
-const FILLER: &str = "and so on and so on and so on and so on and so on";
 
 /// Bytes that are neither JSON nor UTF-8 nor lines of an event.
 const GARBAGE: &[u8] = b"\xff\xfe\x00garbage\x80\r\n\r\n}{]\xc3\n\ndata\n: \xf0\x9f\n\n";

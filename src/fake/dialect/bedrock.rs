@@ -24,13 +24,10 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         }
         Say::Call(index, call) => {
             enter(voice, Some(Block::Call(*index)), out);
+            let index = voice.blocks.to_string();
             let start = fill(
                 r#"{"contentBlockIndex":$,"p":"abc","start":{"toolUse":{"name":$,"toolUseId":$}}}"#,
-                &[
-                    &voice.blocks.to_string(),
-                    &quote(&call.name),
-                    &quote(&call.id),
-                ],
+                &[&index, &quote(&call.name), &quote(&call.id)],
             );
             event("contentBlockStart", &start, out);
         }
@@ -51,19 +48,7 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
             event("metadata", &metadata, out);
         }
         Say::Mark => {}
-        Say::Error(status) => {
-            let kind = error::kind(voice.dialect, *status).0;
-            let mut name = kind.to_owned();
-            if let Some(first) = name.get_mut(..1) {
-                first.make_ascii_lowercase();
-            }
-            let headers = [
-                (":exception-type", name.as_str()),
-                (":content-type", "application/json"),
-                (":message-type", "exception"),
-            ];
-            message(&headers, &error::body(voice.dialect, *status), out);
-        }
+        Say::Error(status) => exception(voice, *status, out),
         Say::BadJson => event("contentBlockDelta", BAD_JSON, out),
         Say::Comment => event("ping", "{}", out),
     }
@@ -85,6 +70,19 @@ fn delta(voice: &Voice, template: &str, text: &str, out: &mut Vec<u8>) {
         &[&voice.blocks.to_string(), &delta],
     );
     event("contentBlockDelta", &delta, out);
+}
+
+fn exception(voice: &Voice, status: u16, out: &mut Vec<u8>) {
+    let mut kind = error::kind(voice.dialect, status).0.to_owned();
+    if let Some(first) = kind.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let headers = [
+        (":exception-type", kind.as_str()),
+        (":content-type", "application/json"),
+        (":message-type", "exception"),
+    ];
+    message(&headers, &error::body(voice.dialect, status), out);
 }
 
 fn event(kind: &str, payload: &str, out: &mut Vec<u8>) {

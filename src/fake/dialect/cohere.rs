@@ -4,23 +4,17 @@ use super::{Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     match say {
-        Say::Open => emit(
-            voice,
-            "message-start",
-            &fill(
+        Say::Open => {
+            let start = fill(
                 r#""id":"$","delta":{"message":{"role":"assistant","content":[],"tool_plan":"","tool_calls":[],"citations":[]}}"#,
                 &[&voice.id],
-            ),
-            out,
-        ),
+            );
+            emit(voice, "message-start", &start, out);
+        }
         // It has no place for a refusal.
         Say::Text(text) | Say::Refusal(text) => {
-            enter(
-                voice,
-                Some(Block::Text),
-                r#"{"type":"text","text":""}"#,
-                out,
-            );
+            let block = r#"{"type":"text","text":""}"#;
+            enter(voice, Some(Block::Text), block, out);
             delta(voice, r#"{"text":$}"#, text, out);
         }
         Say::Reasoning(text) => {

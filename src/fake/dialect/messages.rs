@@ -5,13 +5,10 @@ use super::{Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     match say {
         Say::Open => {
+            let input = voice.input_tokens.to_string();
             let data = fill(
                 r#"{"type":"message_start","message":{"id":"msg_$","type":"message","role":"assistant","model":$,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":$,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}}"#,
-                &[
-                    &voice.id,
-                    &quote(&voice.model),
-                    &voice.input_tokens.to_string(),
-                ],
+                &[&voice.id, &quote(&voice.model), &input],
             );
             voice.event(Some("message_start"), &data, out);
             voice.event(Some("ping"), r#"{"type": "ping"}"#, out);
@@ -24,12 +21,8 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
         Say::Reasoning(text) => {
             let block = r#"{"type":"thinking","thinking":"","signature":""}"#;
             enter(voice, Some((Block::Reasoning, block)), out);
-            delta(
-                voice,
-                r#"{"type":"thinking_delta","thinking":$}"#,
-                text,
-                out,
-            );
+            let template = r#"{"type":"thinking_delta","thinking":$}"#;
+            delta(voice, template, text, out);
         }
         Say::Refusal(text) => voice.keep(text),
         Say::Call(index, call) => {
@@ -40,12 +33,8 @@ pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
             enter(voice, Some((Block::Call(*index), &block)), out);
         }
         Say::Arguments(_, text) => {
-            delta(
-                voice,
-                r#"{"type":"input_json_delta","partial_json":$}"#,
-                text,
-                out,
-            );
+            let template = r#"{"type":"input_json_delta","partial_json":$}"#;
+            delta(voice, template, text, out);
         }
         Say::Finish => finish(voice, out),
         Say::Mark => voice.event(Some("message_stop"), r#"{"type":"message_stop"}"#, out),
