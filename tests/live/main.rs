@@ -29,6 +29,7 @@ mod formats;
 mod keys;
 mod life;
 mod listeners;
+mod metrics;
 mod openai;
 mod program;
 #[path = "../common/centrifugo_protobuf.rs"]

@@ -3,7 +3,8 @@
 use rustls::HandshakeKind;
 
 use crate::certificates::{Authority, Certificate, shake_hands};
-use crate::client::{answer, failure, request};
+use crate::client::{answer, failure};
+use crate::metrics::metrics;
 use crate::program::{Program, Server};
 use crate::provider::{Provider, section};
 use crate::wire::Wire;
@@ -78,13 +79,6 @@ fn the_next_question_finds_a_connection_whose_handshakes_are_over() {
     assert!(metrics.contains(used), "{metrics}");
     wire.finish();
     assert_eq!(answer(&mut first), "one ");
-}
-
-fn metrics(server: &Server) -> String {
-    let mut wire = server.connect();
-    wire.say(request("GET", "/metrics", &[], ""));
-    let head = wire.head();
-    String::from_utf8(wire.body(&head)).unwrap()
 }
 
 #[test]
