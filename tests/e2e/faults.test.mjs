@@ -78,6 +78,10 @@ first_event_timeout = "300ms"
 retries = 2
 retry_backoff = "20ms"
 
+[provider.again-gemini]
+kind = "gemini"
+base_url = "${fake.url}/v1beta"
+
 [provider.fragile]
 kind = "openai"
 base_url = "${fake.url}/v1"
@@ -176,7 +180,7 @@ describe('faults', () => {
 
   test('a target is asked again where that may help, and never after the first word', async () => {
     const again = [
-      // words, what is told, the codes of attempts, how often it is asked, at least how long it takes
+      // words, what is told, the codes of attempts, how often it is asked, at least how long it takes, who is asked
       ['status=503,fail_first=1', WORDS, ['provider_overloaded'], 2],
       ['status=503,fail_first=2', WORDS, ['provider_overloaded', 'provider_overloaded'], 3],
       ['status=503,fail_first=3', 'provider_overloaded', ['provider_overloaded', 'provider_overloaded'], 3],
@@ -184,6 +188,7 @@ describe('faults', () => {
       ['reset@head,fail_first=1', WORDS, ['provider_truncated'], 2],
       ['error=529@0,fail_first=1', WORDS, ['provider_overloaded'], 2],
       ['status=429,retry_after=1,fail_first=1', WORDS, ['provider_rate_limited'], 2, 1000],
+      ['status=429,retry_after=1,fail_first=1', WORDS, ['provider_rate_limited'], 2, 1000, 'again-gemini'],
       ['status=429,retry_after=100,fail_first=1', 'provider_rate_limited', [], 1],
       ['status=401,fail_first=1', 'provider_auth', [], 1],
       ['status=400,fail_first=1', 'provider_bad_request', [], 1],
@@ -192,10 +197,10 @@ describe('faults', () => {
       ['error=529@1,fail_first=1', 'provider_overloaded', [], 1],
     ];
     const failures = [];
-    await Promise.all(again.map(async ([words, told, codes, count, least = 0]) => {
-      const name = `words=4,${words}`;
+    await Promise.all(again.map(async ([words, told, codes, count, least = 0, provider = 'again']) => {
+      const name = `words=4,${words},id=${provider}`;
       const began = Date.now();
-      const said = await INGRESSES[0].ask(server, `again/${name}`);
+      const said = await INGRESSES[0].ask(server, `${provider}/${name}`);
       assert.equal(said.type === 'end' ? said.text : said.code, told, name);
       assert.deepEqual((said.attempts ?? []).map(({ code }) => code), codes, name);
       assert.equal((await seen(name)).count, count, name);

@@ -10,25 +10,41 @@ pub(in crate::fake) fn response(dialect: Dialect, status: u16, settings: &Settin
     if (300..400).contains(&status) {
         return Response::empty(status).with_field("Location", "/fake/elsewhere");
     }
-    let mut response = if settings.is_html || status == 502 {
+    let is_page = settings.is_html || status == 502;
+    let mut response = if is_page {
         page(status)
     } else {
         told(dialect, status, &message(status))
     };
-    let wait = settings.retry_after.map(|wait| wait.as_millis());
     // Who is asked to wait is told how long, unless that was chosen to be left out.
-    match wait.or_else(|| (status == 429).then_some(1000)) {
-        Some(0) | None => {}
-        Some(wait) if wait % 1000 == 0 => {
-            let seconds = (wait / 1000).to_string();
-            response.fields.push(("retry-after".into(), seconds));
-        }
-        Some(wait) => {
-            let wait = wait.to_string();
-            response.fields.push(("retry-after-ms".into(), wait));
-        }
+    let wait = settings.retry_after.map(|wait| wait.as_millis());
+    let wait = wait.or_else(|| (status == 429).then_some(1000));
+    if let Some(wait) = wait.filter(|wait| *wait > 0) {
+        ask_to_wait(dialect, wait, is_page, &mut response);
     }
     response
+}
+
+/// Gemini says it in the body, all others in the head.
+fn ask_to_wait(dialect: Dialect, millis: u128, is_page: bool, response: &mut Response) {
+    if dialect == Dialect::Gemini && !is_page {
+        let delay = format!("{}.{:03}", millis / 1000, millis % 1000);
+        let details = fill(
+            r#","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"$s"}]}}"#,
+            &[&delay],
+        );
+        // In front of the ends of the error and of the document.
+        response
+            .body
+            .truncate(response.body.len().saturating_sub(2));
+        response.body.extend_from_slice(details.as_bytes());
+    } else if millis.is_multiple_of(1000) {
+        let seconds = (millis / 1000).to_string();
+        response.fields.push(("retry-after".into(), seconds));
+    } else {
+        let millis = millis.to_string();
+        response.fields.push(("retry-after-ms".into(), millis));
+    }
 }
 
 /// The provider's answer to a request that it does not understand.
