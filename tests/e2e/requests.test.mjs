@@ -13,7 +13,7 @@ const python = process.env.PYTHON ?? 'python3';
 const present = spawnSync(python, ['-c', 'import openai, anthropic, google.genai, cohere, ollama, botocore']).status === 0;
 const skip = skipUnless(present, `the vendors' schemas: ${python} lacks tests/e2e/python/requirements.txt`);
 
-/** Each provider's wire format and the keys that its section needs beside `base_url`. */
+/** Each provider's wire format, the keys that its section needs beside `base_url`, and a model whose name a path must bear encoded. */
 const PROVIDERS = {
   openai: { api: 'openai-chat', keys: 'api_key = "k"\nmax_tokens_field = "max_completion_tokens"' },
   azure: { api: 'openai-chat', keys: 'api_key = "k"' },
@@ -22,7 +22,7 @@ const PROVIDERS = {
   gemini: { api: 'gemini', keys: 'api_key = "k"' },
   ollama: { api: 'ollama', keys: '' },
   cohere: { api: 'cohere', keys: 'api_key = "k"' },
-  bedrock: { api: 'bedrock', keys: 'region = "eu-central-1"\naccess_key_id = "AKIDEXAMPLE"\nsecret_access_key = "s3cret"' },
+  bedrock: { api: 'bedrock', model: 'us.vendor.m-v1:0', keys: 'region = "eu-central-1"\naccess_key_id = "AKIDEXAMPLE"\nsecret_access_key = "s3cret"' },
 };
 
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
@@ -77,13 +77,13 @@ const SOME = {
 
 describe('the requests to providers', { skip }, () => {
   let server, upstream;
-  const seen = []; // { name, api, body }
+  const seen = []; // { provider, url, headers, body, text }
   before(async () => {
     // Each request is kept and refused, so that no answer is needed.
     upstream = createServer(async (request, response) => {
       let text = '';
       for await (const piece of request) text += piece;
-      seen.push({ provider: request.url.split('/')[1], url: request.url, headers: request.headers, body: JSON.parse(text) });
+      seen.push({ provider: request.url.split('/')[1], url: request.url, headers: request.headers, body: JSON.parse(text), text });
       response.writeHead(400, { 'Content-Type': 'application/json' }).end('{"error":{"message":"kept"}}');
     });
     await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
@@ -101,7 +101,7 @@ describe('the requests to providers', { skip }, () => {
   /** Asks, and waits until the provider has seen the question or lmserver has refused to put it. */
   async function ask(provider, question) {
     const count = seen.length;
-    const id = await server.chat({ model: `${provider}/m`, ...question });
+    const id = await server.chat({ model: `${provider}/${PROVIDERS[provider].model ?? 'm'}`, ...question });
     const state = await eventually(async () => {
       const now = await server.state(id);
       return now.status !== 'streaming' && now;
@@ -118,14 +118,14 @@ describe('the requests to providers', { skip }, () => {
       for (const [name, question] of Object.entries(COMMON)) {
         const request = await ask(provider, question);
         assert.ok(request, `${provider} refused: ${name}`);
-        requests.push({ name: `${provider}, ${name}`, api, body: request.body });
+        requests.push({ name: `${provider}, ${name}`, api, ...request });
       }
       let expressed = 0;
       for (const [name, question] of Object.entries(SOME)) {
         const request = await ask(provider, question);
         if (!request) continue;
         expressed += 1;
-        requests.push({ name: `${provider}, ${name}`, api, body: request.body });
+        requests.push({ name: `${provider}, ${name}`, api, ...request });
       }
       assert.ok(expressed >= 4, `${provider} expresses ${expressed} of ${Object.keys(SOME).length}`);
       const input = requests.map((request) => JSON.stringify(request)).join('\n');

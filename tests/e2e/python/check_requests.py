@@ -1,4 +1,5 @@
-"""Reads lines of `{"name", "api", "body"}` and checks each body against its vendor's own SDK.
+"""Reads lines of `{"name", "api", "body", "url", "headers", "text"}` and checks each body against its vendor's own SDK,
+and the signature of a request to AWS against that of botocore.
 
 Prints each violation; exits with 1 if there is any.
 """
@@ -8,6 +9,9 @@ import sys
 import typing
 
 import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.validate import ParamValidator
 
 from schema import violations
@@ -77,6 +81,21 @@ def _with_blobs(value, shape):
     return value
 
 
+def signature(request):
+    """The signature, made once more by botocore of the fields that are signed."""
+    headers = request['headers']
+    names = headers['authorization'].split('SignedHeaders=')[1].split(',')[0].split(';')
+    signed = AWSRequest(
+        method='POST', url=f'http://{headers["host"]}{request["url"]}', data=request['text'].encode(),
+        headers={name: headers[name] for name in names},
+    )
+    signed.context['timestamp'] = headers['x-amz-date']
+    auth = SigV4Auth(Credentials('AKIDEXAMPLE', 's3cret'), 'bedrock', 'eu-central-1')
+    text = auth.string_to_sign(signed, auth.canonical_request(signed))
+    want = auth.signature(text, signed)
+    return [] if headers['authorization'].endswith(f'Signature={want}') else [f'botocore signs it with {want}']
+
+
 CHECKS = {
     'openai-chat': openai_chat, 'openai-responses': openai_responses, 'anthropic': anthropic, 'gemini': gemini,
     'ollama': ollama, 'cohere': cohere, 'bedrock': bedrock,
@@ -88,7 +107,10 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         count += 1
-        for said in CHECKS[request['api']](request['body']):
+        violated = list(CHECKS[request['api']](request['body']))
+        if request['api'] == 'bedrock':
+            violated += signature(request)
+        for said in violated:
             bad += 1
             print(f'{request["name"]}: {said}')
     print(f'{count} requests checked, {bad} violations')
