@@ -473,9 +473,9 @@ impl Channel {
         &self.snapshot
     }
 
-    /// Bytes held: the request while it is answered, and the answer.
+    /// Bytes held: the request while it is answered, what is kept of it, and the answer.
     fn bytes(&self) -> usize {
-        self.request_bytes + self.answer_bytes()
+        self.request_bytes + self.snapshot.note.len() + self.answer_bytes()
     }
 
     /// Bytes of the answer: every log with its index, the snapshot, and a fixed overhead.

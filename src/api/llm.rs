@@ -100,10 +100,31 @@ pub(super) fn ask_in(
         channels: Vec::new(),
         asked,
     };
-    match order.asked.previous.clone() {
-        Some(previous) => go_on(dialect, order, previous, cx),
-        None => Ok(submit(order)),
-    }
+    look_up(dialect, order, cx)
+}
+
+/// Looks up what a question only names, one channel after the other.
+fn look_up(dialect: &'static dyn Dialect, mut order: Order, cx: &ServiceCx<'_>) -> Outcome {
+    let Some(channel) = order.asked.referred.pop() else {
+        return match order.asked.previous.clone() {
+            Some(previous) => go_on(dialect, order, previous, cx),
+            None => Ok(submit(order)),
+        };
+    };
+    let may_read = order.auth.may_read(&order.request, &channel, cx.unix_time);
+    may_read?;
+    let query = Query::Snapshot(channel.clone());
+    Ok(ask_as(order.shape, query, move |answer, cx| match answer {
+        Answer::Snapshot(said, _) => {
+            dialect.refer(&mut order.asked, &channel, said);
+            look_up(dialect, order, cx)
+        }
+        _ => {
+            let message = "an item that \"input\" refers to is not (or no longer) kept here: send \
+                           the item itself";
+            Err(Refusal::new(Code::NotFound, message).with_param("input"))
+        }
+    }))
 }
 
 /// Puts what was said before in front of a question.

@@ -410,8 +410,8 @@ fn what_is_wrong_in_a_question_for_a_response_is_named() {
             "input[0].content[0].type",
         ),
         (
-            r#"{"input":[{"type":"item_reference","id":"x"}]}"#,
-            "input[0].type",
+            r#"{"input":[{"type":"item_reference","id":"msg_1"}]}"#,
+            "input[0].id",
         ),
         (
             r#"{"input":[{"type":"function_call","name":"f"}]}"#,
@@ -494,6 +494,46 @@ fn a_response_is_read_cancelled_and_deleted_by_its_id() {
         404,
         "not_found",
     );
+}
+
+#[test]
+fn the_paths_of_openai_take_their_methods() {
+    for (target, allow) in [
+        ("/v1/chat/completions", "POST, OPTIONS"),
+        ("/v1/responses", "POST, OPTIONS"),
+        (RESPONSE, "GET, HEAD, DELETE, OPTIONS"),
+        ("/v1/responses/resp_1/cancel", "POST, OPTIONS"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+        ("/v1/models/a/b", "GET, HEAD, OPTIONS"),
+    ] {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"] {
+            if allow.split(", ").any(|allowed| allowed == method) {
+                continue;
+            }
+            let mut server = Setup::default().start();
+            let response = server.response(&format!("{method} {target}"), &[], "{}");
+            error(&response, 405, "method_not_allowed");
+            assert_eq!(field(&response, "Allow"), Some(allow));
+            assert!(
+                field(&response, "x-request-id")
+                    .unwrap()
+                    .starts_with("req_")
+            );
+        }
+        let options = Setup::default()
+            .start()
+            .response(&format!("OPTIONS {target}"), &[], "");
+        assert_eq!(
+            (options.status, field(&options, "Allow")),
+            (204, Some(allow))
+        );
+    }
+    for target in ["/v1/responses/", "/v1/responses/a/b", "/v1/embeddings"] {
+        let response = Setup::default()
+            .start()
+            .response(&format!("POST {target}"), &[], "{}");
+        error(&response, 404, "not_found");
+    }
 }
 
 #[test]

@@ -404,6 +404,54 @@ fn a_response_goes_on_from_the_one_before() {
 }
 
 #[test]
+fn items_that_are_only_named_are_looked_up() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    let mut wire = server.connect();
+    post(&mut wire, RESPONSES, r#"{"input":"hi"}"#);
+    let mut connection = provider.accept();
+    connection.question();
+    connection.begin();
+    connection.tell("Let me see");
+    for index in 0..2 {
+        let function = json!({"name": "f", "arguments": format!("{{\"n\":{index}}}")});
+        let call = json!({"index": index, "id": format!("c{index}"), "type": "function", "function": function});
+        let delta = json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+        connection.say(in_chunk(format!("data: {delta}\n\n")));
+    }
+    connection.say([in_chunk(ending()), b"0\r\n\r\n".to_vec()].concat());
+    let head = wire.head();
+    let first: Value = serde_json::from_slice(&wire.body(&head)).unwrap();
+    let named = first["output"].as_array().unwrap().iter();
+    let mut input = vec![json!({"role": "user", "content": "hi"})];
+    input.extend(named.map(|item| json!({"type": "item_reference", "id": item["id"]})));
+    input.push(json!({"type": "function_call_output", "call_id": "c1", "output": "7"}));
+    post(&mut wire, RESPONSES, &json!({"input": input}).to_string());
+    // The connection is used again.
+    let mut asked = connection;
+    let (_, question) = asked.question();
+    let call = |index: usize| {
+        let function = json!({"name": "f", "arguments": format!("{{\"n\":{index}}}")});
+        json!({"id": format!("c{index}"), "type": "function", "function": function})
+    };
+    let want = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "Let me see", "tool_calls": [call(0), call(1)]},
+        {"role": "tool", "content": "7", "tool_call_id": "c1"},
+    ]);
+    assert_eq!(question["messages"], want);
+    drop(asked);
+    let gone = json!({"input": [{"type": "item_reference", "id": "msg_00000000000040008000000000000000"}]});
+    let (head, body) = server
+        .connect()
+        .call("POST", RESPONSES, &[], &gone.to_string());
+    assert_eq!(
+        (head.status(), &body["error"]["param"]),
+        (404, &json!("input"))
+    );
+}
+
+#[test]
 fn a_question_that_was_given_up_is_asked_again_with_the_same_key() {
     let provider = Provider::new();
     let server = Server::start(&provider.section("p", ""));

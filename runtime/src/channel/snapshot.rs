@@ -140,7 +140,7 @@ impl Snapshot {
                 size_of::<ToolCallSoFar>() + call.id.len() + call.name.len() + call.arguments.len()
             })
             .sum();
-        self.text.len() + self.reasoning.len() + self.refusal.len() + self.note.len() + calls
+        self.text.len() + self.reasoning.len() + self.refusal.len() + calls
     }
 }
 

@@ -19,6 +19,9 @@ pub trait Dialect: Sync {
     /// What is wrong with it.
     fn read(&self, request: &Request, body: &[u8]) -> Result<Asked, Mistake>;
 
+    /// Puts what was said in a channel, one of [`Asked::referred`], where it is only named.
+    fn refer(&self, _asked: &mut Asked, _channel: &str, _said: &Snapshot) {}
+
     /// Puts what was said before, in the channel [`Asked::previous`], in front of a question.
     ///
     /// # Errors
@@ -45,6 +48,8 @@ pub struct Asked {
     pub note: Box<[u8]>,
     /// The channel whose conversation this one goes on with.
     pub previous: Option<Box<str>>,
+    /// The channels of answers that items of the conversation are only named of.
+    pub referred: Vec<Box<str>>,
     /// How it is told.
     pub telling: Arc<dyn Telling>,
 }

@@ -59,6 +59,11 @@ impl Dialect for Responses {
         request::read(body)
     }
 
+    fn refer(&self, asked: &mut Asked, channel: &str, said: &Snapshot) {
+        input::refer(&mut asked.request.messages, channel, said);
+        note::renew(asked);
+    }
+
     fn go_on(&self, asked: &mut Asked, previous: &Snapshot) -> Result<(), Mistake> {
         note::go_on(asked, previous)
     }

@@ -55,6 +55,7 @@ pub(crate) fn read_object(mut object: Object) -> Result<Asked, Mistake> {
         is_background: false,
         note: Box::default(),
         previous: None,
+        referred: Vec::new(),
         telling: form.shared(),
     })
 }

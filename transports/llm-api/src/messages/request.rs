@@ -61,6 +61,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         is_background: false,
         note: Box::default(),
         previous: None,
+        referred: Vec::new(),
         telling: Told::shared(),
     })
 }

@@ -1,10 +1,12 @@
 //! Reading `input`: a text, or items, which become the messages of a conversation.
 
+use lmserver_runtime::channel::Snapshot;
 use lmserver_runtime::plugin::provider::{Content, Message};
 use serde_json::{Map, Value, json};
 
 use crate::body::{Object, type_of};
 use crate::dialect::Mistake;
+use crate::names;
 
 /// Reads the conversation.
 pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
@@ -63,12 +65,80 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
         }
         // What a model thought is sealed for whoever sealed it.
         "reasoning" => {}
+        "item_reference" => {
+            let id = required(&mut item, "id")?;
+            if place_of(&id).is_none() {
+                return Err(item.wrong("id", "that of an item of a response of this server"));
+            }
+            if !id.starts_with("rs_") {
+                messages.push(Message {
+                    name: Some(id),
+                    ..message(NAMED, Content::Absent)
+                });
+            }
+        }
         _ => {
-            let want = "message, function_call, function_call_output or reasoning";
+            let want = "message, function_call, function_call_output, reasoning or item_reference";
             return Err(item.wrong("type", want));
         }
     }
     Ok(())
+}
+
+/// The role of a message that is only named, by the id of an item, until it is looked up.
+const NAMED: &str = "item_reference";
+
+/// The channel of an item, and its place among those of its kind there.
+fn place_of(id: &str) -> Option<(String, usize)> {
+    let (kind, rest) = id.split_once('_')?;
+    let (digits, place) = rest.split_once('_').unwrap_or((rest, "0"));
+    let is_known = matches!(kind, "rs" | "msg" | "fc");
+    let channel = names::channel("", digits).filter(|_| is_known)?;
+    Some((channel, place.parse().ok()?))
+}
+
+/// The channels of items that are only named, each once.
+pub(super) fn referred(messages: &[Message]) -> Vec<Box<str>> {
+    let mut channels: Vec<Box<str>> = Vec::new();
+    for named in messages.iter().filter(|it| it.role == NAMED) {
+        let place = named.name.as_deref().and_then(place_of);
+        let channel = place.map(|(channel, _)| channel.into_boxed_str());
+        channels.extend(channel.filter(|channel| !channels.contains(channel)));
+    }
+    channels
+}
+
+/// Puts the items of an answer where they are named.
+pub(super) fn refer(messages: &mut Vec<Message>, channel: &str, said: &Snapshot) {
+    let mut all = Vec::new();
+    for message in messages.drain(..) {
+        let id = message.name.as_deref().filter(|_| message.role == NAMED);
+        let place = id.and_then(|id| Some((id, place_of(id)?)));
+        match place {
+            Some((id, (of, place))) if of == channel => item_of(said, id, place, &mut all),
+            _ => all.push(message),
+        }
+    }
+    *messages = all;
+}
+
+/// Appends an item of an answer.
+fn item_of(said: &Snapshot, id: &str, place: usize, messages: &mut Vec<Message>) {
+    if id.starts_with("fc_") {
+        if let Some(call) = said.tool_calls.get(place) {
+            let function = json!({"name": call.name, "arguments": call.arguments});
+            let call = json!({"id": call.id, "type": "function", "function": function});
+            call_by_assistant(call, messages);
+        }
+    } else if place == 0 {
+        // The snapshot has all of the text in one.
+        let text = if said.text.is_empty() {
+            &said.refusal
+        } else {
+            &said.text
+        };
+        messages.push(message("assistant", Content::Text(text.clone())));
+    }
 }
 
 /// Calls stand in the message that they came with.

@@ -56,6 +56,12 @@ pub(super) fn go_on(asked: &mut Asked, previous: &Snapshot) -> Result<(), Mistak
     all.extend(answer(previous));
     all.append(&mut asked.request.messages);
     asked.request.messages = all;
+    renew(asked);
+    Ok(())
+}
+
+/// Keeps the conversation as it is now, if it is kept.
+pub(super) fn renew(asked: &mut Asked) {
     let (echo, conversation) = parts(&asked.note);
     if !conversation.is_empty() {
         let mut note = echo.to_vec();
@@ -64,7 +70,6 @@ pub(super) fn go_on(asked: &mut Asked, previous: &Snapshot) -> Result<(), Mistak
         note.extend(all.to_string().into_bytes());
         asked.note = note.into();
     }
-    Ok(())
 }
 
 /// A note without the conversation, which nobody may go on with.

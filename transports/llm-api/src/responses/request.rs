@@ -82,6 +82,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         options: options(&mut object, verbosity)?,
         extra: handed_on(object),
     };
+    let referred = input::referred(&request.messages);
     let kept = note::write(&echo, &request.messages);
     Ok(Asked {
         model,
@@ -95,6 +96,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
             note::forgetful(&kept)
         },
         previous: previous.map(Into::into),
+        referred,
         telling: Arc::new(Form { is_again: false }),
     })
 }
