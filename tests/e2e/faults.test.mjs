@@ -20,7 +20,7 @@ const TOGETHER = 128;
 const CLOSED_WITHIN = 3000;
 
 /** From a cancel to the same, on a machine that may be busy. */
-const CANCELLED_WITHIN = 300;
+const CANCELLED_WITHIN = 500;
 
 /** Where no target fails before the row's own, and where one does. */
 const HEALTHY = 'words=2';
