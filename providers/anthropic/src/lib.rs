@@ -10,7 +10,7 @@
 //! # beta = "files-api-2025-04-14"
 //! ```
 //!
-//! [`request`] translates the question, [`messages`] reads the events of the answer; everything
+//! `request` translates the question, `messages` reads the events of the answer; everything
 //! else is what all providers that speak HTTP share.
 
 mod messages;

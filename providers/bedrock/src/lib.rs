@@ -14,7 +14,7 @@
 //! targets = ["bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"]
 //! ```
 //!
-//! [`request`] translates the question, [`sigv4`] signs it, [`converse`] reads the messages of the
+//! `request` translates the question, `sigv4` signs it, `converse` reads the messages of the
 //! answer; everything else is what all providers that speak HTTP share.
 
 mod converse;
