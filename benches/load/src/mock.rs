@@ -320,7 +320,11 @@ fn token() -> Vec<u8> {
 
 fn end() -> Vec<u8> {
     let stop = format!("{OBJECT}{{}},\"logprobs\":null,\"finish_reason\":\"stop\"}}]}}");
-    [chunk(&stop), chunk("[DONE]"), b"0\r\n\r\n".to_vec()].concat()
+    let usage = "{\"id\":\"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT\",\"object\":\"chat.completion.chunk\",\
+                 \"created\":1741569952,\"model\":\"gpt-4o-2024-08-06\",\"choices\":[],\
+                 \"usage\":{\"prompt_tokens\":8,\"completion_tokens\":100,\"total_tokens\":108}}";
+    let chunks = [chunk(&stop), chunk(usage), chunk("[DONE]")];
+    [chunks.concat(), b"0\r\n\r\n".to_vec()].concat()
 }
 
 fn put_stamp(token: &mut [u8], mut value: u64) {

@@ -38,7 +38,7 @@ use super::{
 };
 
 /// A buffer above this size is not kept between two feeds.
-const KEPT_BYTES_MAX: usize = 4 * 1024;
+const KEPT_BYTES_MAX: usize = 1024;
 
 /// The answer to one request, as it arrives.
 #[derive(Debug)]

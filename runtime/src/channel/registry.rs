@@ -179,7 +179,8 @@ impl Registry {
         }
         self.mark_dirty(id);
         self.recount(id);
-        let bytes = self.channels.get(id).map_or(0, Channel::answer_bytes);
+        let channel = self.channels.get(id);
+        let bytes = channel.map_or(0, |it| it.counted.saturating_sub(it.request_bytes));
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
         } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total()

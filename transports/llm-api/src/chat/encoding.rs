@@ -126,13 +126,17 @@ impl Choice {
     fn chunk(&self, out: &mut Vec<u8>, reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
         out.extend_from_slice(&self.head);
         delta(out);
-        out.extend_from_slice(br#","finish_reason":"#);
-        json::text_or_null(reason, out);
-        out.extend_from_slice(b"}]");
-        if self.form.usage {
-            out.extend_from_slice(br#","usage":null"#);
+        if reason.is_some() {
+            out.extend_from_slice(br#","finish_reason":"#);
+            json::text_or_null(reason, out);
+        } else {
+            out.extend_from_slice(br#","finish_reason":null"#);
         }
-        out.extend_from_slice(b"}\n\n");
+        out.extend_from_slice(if self.form.usage {
+            b"}],\"usage\":null}\n\n"
+        } else {
+            b"}]}\n\n"
+        });
     }
 }
 
