@@ -33,6 +33,7 @@ use crate::plugin::service::Service;
 use crate::routing::Ledger;
 use crate::routing::Routing;
 use crate::run::Run;
+use crate::run::acknowledging::Acknowledging;
 use crate::run::dial::Dial;
 use crate::run::pool::Pool;
 use crate::run::warm::Warm;
@@ -79,6 +80,7 @@ pub struct Reactor<S: Sys> {
     /// Connections to providers that are being made.
     dials: Arena<DialId, Dial>,
     pool: Pool,
+    acknowledging: Acknowledging,
     ledger: Ledger,
     warm: Warm,
     channels: Registry,
@@ -134,6 +136,7 @@ impl<S: Sys> Reactor<S> {
             runs: Arena::new(),
             dials: Arena::new(),
             pool: Pool::default(),
+            acknowledging: Acknowledging::default(),
             ledger: Ledger::default(),
             warm: Warm::default(),
             channels: Registry::new(channels),

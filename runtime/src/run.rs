@@ -21,6 +21,7 @@ use crate::routing::{Plan, ProviderTimers, Resilience, Slot, Target, Tried};
 use crate::time::Moment;
 use dial::seconds;
 
+pub(crate) mod acknowledging;
 pub(crate) mod dial;
 pub(crate) mod estimate;
 pub(crate) mod pool;
@@ -79,6 +80,8 @@ pub(crate) struct Current {
     pub(crate) answered: bool,
     /// Has the first event come?
     pub(crate) first_event: bool,
+    /// Were acknowledgements held back, and nothing has come since?
+    pub(crate) holds_back: bool,
 }
 
 /// How far an attempt is.

@@ -44,6 +44,7 @@ impl<S: Sys> Reactor<S> {
                     reused: false,
                     answered: false,
                     first_event: false,
+                    holds_back: false,
                 });
                 if !local {
                     self.connect_upstream(id, true);
@@ -82,6 +83,13 @@ impl<S: Sys> Reactor<S> {
         let Some(attempt) = &mut run.attempt else {
             return false;
         };
+        if attempt.holds_back && attempt.since < self.now {
+            attempt.holds_back = false;
+            if let Some(upstream) = &attempt.upstream {
+                let pause = self.now.since(attempt.since);
+                self.acknowledging.note(&upstream.endpoint, pause);
+            }
+        }
         let event = match output {
             Output::Alive => {
                 // A sign of life is not an event: it does not stop the wait for the first one.
@@ -128,7 +136,11 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let began = attempt.began;
-        if let Some(conn) = attempt.conn.and_then(|id| self.conns.get(id)) {
+        if let (Some(conn), Some(upstream)) = (attempt.conn, &attempt.upstream)
+            && self.acknowledging.may_wait(&upstream.endpoint)
+            && let Some(conn) = self.conns.get(conn)
+        {
+            attempt.holds_back = true;
             self.sys.expect_stream(conn.sock);
         }
         let provider = target.instance.name.clone();

@@ -96,7 +96,6 @@ impl<S: Sys> Reactor<S> {
         attempt.since = self.now;
         if let Some(conn) = self.conns.get_mut(conn_id) {
             conn.outbox.bytes().extend_from_slice(&upstream.request);
-            self.sys.expect_stream(conn.sock);
         }
         self.enqueue(conn_id);
         self.arm_run(id);

@@ -312,8 +312,7 @@ impl Sys for MioSys {
 
     fn expect_stream(&mut self, sock: SockId) {
         // Without it the kernel acknowledges each token by itself, within our read. It goes back to
-        // that when a peer falls silent for as long as it held an acknowledgement back, some 40 ms:
-        // a peer that waits for one before it sends on (RFC 896) is held up once.
+        // that when a peer falls silent for as long as it held an acknowledgement back, some 40 ms.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Ok(Socket::Tcp(stream)) = self.get(sock) {
             // Where it cannot be set, acknowledgements cost what they cost.
