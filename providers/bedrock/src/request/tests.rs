@@ -331,7 +331,7 @@ fn further_options_are_expressed_or_refused() {
     for (options, model, name) in [
         (forbidden, CLAUDE, "parallel_tool_calls"),
         (json!({"top_k": 5}), "amazon.nova-pro-v1:0", "top_k"),
-        (json!({"logit_bias": {}}), CLAUDE, "logit_bias"),
+        (json!({"logit_bias": {"1": 9}}), CLAUDE, "logit_bias"),
     ] {
         let error = asked(options, true, model).unwrap_err();
         let want = format!("bedrock cannot express `{name}`: leave it out or use `extra`");
