@@ -10,11 +10,11 @@
 //! targets = ["workers-ai/@cf/meta/llama-3.1-8b-instruct"]
 //! ```
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use lmserver::Plugins;
 use lmserver::runtime::http_provider::{
-    Answer, Auth, Defaults, EventStream, Events, Instance, Question, Role, Speaker, Stream, json,
+    Answer, Api, Auth, Defaults, EventStream, Events, Format, Instance, Question, Role, Speaker,
+    json,
 };
 use lmserver::runtime::plugin::provider::*;
 use serde_json::{Map, Value};
@@ -35,21 +35,15 @@ fn open(settings: ProviderSettings, section: &mut dyn PluginSection) -> Option<B
         auth: Auth::Bearer,
         accept: "text/event-stream",
     };
-    let instance = Instance::open(settings, &defaults, section)?;
-    Some(Box::new(WorkersAi(Arc::new(instance))))
+    Some(Instance::open(settings, &defaults, section)?.provider(WorkersAi))
 }
 
-/// The factory: one a section, immutable, shared by all requests.
-struct WorkersAi(Arc<Instance>);
+/// What the instance is asked for: one a section, immutable, shared by all requests.
+struct WorkersAi;
 
-impl Provider for WorkersAi {
-    /// Decides on the proxy, and on the warning about a key over plain HTTP.
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.0.endpoint())
-    }
-
+impl Api for WorkersAi {
     /// Writes the request; the engine connects, sends it, keeps the timers and tries again.
-    fn start(&self, ask: &ChatRequest, model: &str, _: StartCx) -> Result<Start, ProviderError> {
+    fn ask(&self, at: &Instance, ask: &ChatRequest, model: &str, _: StartCx) -> Asked {
         let question = Question::new(ask, "workers-ai");
         // What it cannot express is refused in clear words, before anything is sent.
         question.refuse(ask.tools.is_some(), "tools")?;
@@ -72,16 +66,16 @@ impl Provider for WorkersAi {
         body.extend(limit.map(|limit| ("max_tokens".to_owned(), limit)));
         json::merge(&mut body, &ask.extra);
         body.insert("stream".into(), true.into());
-        let words = Words(Answer::new(0)); // a seed of the ids of tool calls, which it has not
-        let format = Box::new(EventStream::new(Box::new(words)));
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.0), format)),
-            upstream: Some(self.0.post(&format!("/run/{model}"), &body.into())),
-        })
+        Ok(at.post(&format!("/run/{model}"), &body.into()))
+    }
+
+    /// The reader of one answer: one an attempt. Ids that are made up for calls need the seed.
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Words(Answer::new(seed)))))
     }
 }
 
-/// The machine: one an attempt. HTTP, its errors and the cutting of events are done around it.
+/// The events of an answer. HTTP, its errors and the cutting of events are done around it.
 struct Words(Answer);
 
 impl Events for Words {
@@ -112,6 +106,7 @@ impl Events for Words {
     }
 }
 
+type Asked = Result<Upstream, ProviderError>;
 type Known = Result<bool, ProviderError>;
 
 fn main() -> ExitCode {

@@ -11,6 +11,7 @@
 //! | part | does |
 //! | --- | --- |
 //! | [`Instance`] | reads the section: where the server is, which header fields every request has |
+//! | [`Api`] | the plugin's two functions, of which [`Instance::provider`] makes a provider |
 //! | [`Question`] | reads a request: turns, parts, tools; refuses what a provider cannot express |
 //! | [`Stream`] | one generation: the HTTP exchange, the coding of its body, refusals, reuse |
 //! | [`EventStream`] | a body of server-sent events, or the JSON document that came in its place |
@@ -29,6 +30,7 @@ mod finish;
 mod hints;
 mod instance;
 pub mod json;
+mod provider;
 mod question;
 mod redact;
 mod seeds;
@@ -41,10 +43,10 @@ pub use error::{Hints, Speaker};
 pub use event_stream::{EventStream, Events};
 pub use finish::Finish;
 pub use instance::{Auth, Defaults, Instance};
+pub use provider::Api;
 pub use question::{
     Call, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,
 };
-pub use seeds::Seeds;
 pub use stream::{Format, Stream};
 pub use template::Template;
 pub use tool_calls::Fragment;

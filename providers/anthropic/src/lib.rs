@@ -17,13 +17,11 @@ mod messages;
 mod request;
 mod thinking;
 
-use std::sync::Arc;
-
 use lmserver_runtime::http_provider::{
-    Auth, Defaults, EventStream, Instance, Question, Seeds, Stream,
+    Api, Auth, Defaults, EventStream, Format, Instance, Question,
 };
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::messages::Messages;
@@ -39,11 +37,7 @@ pub fn open(
     let mut instance = Instance::open(settings, &DEFAULTS, section)?;
     instance.take_field("beta", "anthropic-beta", section);
     instance.add_default("anthropic-version", "2023-06-01");
-    Some(Box::new(Anthropic {
-        instance: Arc::new(instance),
-        dialect,
-        seeds: Seeds::default(),
-    }))
+    Some(instance.provider(dialect))
 }
 
 fn dialect(section: &mut dyn PluginSection) -> Dialect {
@@ -69,31 +63,20 @@ fn dialect(section: &mut dyn PluginSection) -> Dialect {
     }
 }
 
-struct Anthropic {
-    instance: Arc<Instance>,
-    dialect: Dialect,
-    seeds: Seeds,
-}
-
-impl Provider for Anthropic {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for Dialect {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
-        let question = Question::new(request, "anthropic");
-        let body = request::body(self.dialect, &question, model)?;
-        let format = EventStream::new(Box::new(Messages::new(self.seeds.next(cx))));
-        let instance = Arc::clone(&self.instance);
-        Ok(Start {
-            generation: Box::new(Stream::new(instance, Box::new(format))),
-            upstream: Some(self.instance.post("/messages", &body)),
-        })
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
+        let body = request::body(*self, &Question::new(request, "anthropic"), model)?;
+        Ok(instance.post("/messages", &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Messages::new(seed))))
     }
 }
 

@@ -23,13 +23,10 @@ mod request;
 mod sigv4;
 mod thinking;
 
-use std::sync::Arc;
-
 use lmserver_proto::percent;
-use lmserver_runtime::http_provider::{Auth, Defaults, Instance, Question, Seeds, Stream};
+use lmserver_runtime::http_provider::{Api, Auth, Defaults, Format, Instance, Question};
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start,
-    StartCx, Upstream,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::converse::Converse;
@@ -83,11 +80,9 @@ pub fn open(
              secret_access_key",
         ),
     }
-    Some(Box::new(Bedrock {
-        instance: Arc::new(instance),
+    Some(instance.provider(Bedrock {
         region,
         credentials,
-        seeds: Seeds::default(),
     }))
 }
 
@@ -135,20 +130,26 @@ fn domain(region: &str) -> &'static str {
 }
 
 struct Bedrock {
-    instance: Arc<Instance>,
     region: String,
     /// Requests are signed with these; without them they bear the key, if there is one.
     credentials: Option<Credentials>,
-    seeds: Seeds,
 }
 
-impl Bedrock {
-    fn upstream(&self, model: &str, body: &[u8], cx: StartCx) -> Upstream {
+impl Api for Bedrock {
+    fn ask(
+        &self,
+        instance: &Instance,
+        request: &ChatRequest,
+        model: &str,
+        cx: StartCx,
+    ) -> Result<Upstream, ProviderError> {
+        let body = request::body(&Question::new(request, "bedrock"), model)?.to_string();
+        let body = body.as_bytes();
         let path = format!("/model/{}/converse-stream", percent::encode(model));
         let Some(credentials) = &self.credentials else {
-            return self.instance.post_signed(&path, &[], body);
+            return Ok(instance.post_signed(&path, &[], body));
         };
-        let target = self.instance.target(&path);
+        let target = instance.target(&path);
         let (target, query) = target.split_once('?').unwrap_or((&target, ""));
         let scope = Scope {
             region: &self.region,
@@ -159,7 +160,7 @@ impl Bedrock {
             path: target,
             query,
             fields: &[
-                ("Host", self.instance.host()),
+                ("Host", instance.host()),
                 ("Content-Type", "application/json"),
             ],
             body,
@@ -171,29 +172,11 @@ impl Bedrock {
         ];
         let token = credentials.session_token.iter();
         fields.extend(token.map(|token| ("X-Amz-Security-Token", token.expose())));
-        self.instance.post_signed(&path, &fields, body)
-    }
-}
-
-impl Provider for Bedrock {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
+        Ok(instance.post_signed(&path, &fields, body))
     }
 
-    fn start(
-        &self,
-        request: &ChatRequest,
-        model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
-        let question = Question::new(request, "bedrock");
-        let body = request::body(&question, model)?.to_string();
-        let format = Converse::new(self.seeds.next(cx));
-        let instance = Arc::clone(&self.instance);
-        Ok(Start {
-            generation: Box::new(Stream::new(instance, Box::new(format))),
-            upstream: Some(self.upstream(model, body.as_bytes(), cx)),
-        })
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(Converse::new(seed))
     }
 }
 

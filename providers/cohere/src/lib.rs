@@ -15,13 +15,11 @@
 mod events;
 mod request;
 
-use std::sync::Arc;
-
 use lmserver_runtime::http_provider::{
-    Auth, Defaults, EventStream, Instance, Question, Seeds, Stream,
+    Api, Auth, Defaults, EventStream, Format, Instance, Question,
 };
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::events::Events;
@@ -38,42 +36,27 @@ pub fn open(
         accept: "text/event-stream",
     };
     let instance = Instance::open(settings, &defaults, section)?;
-    Some(Box::new(Cohere {
-        path: if instance.path().ends_with("/v2") {
-            "/chat"
-        } else {
-            "/v2/chat"
-        },
-        instance: Arc::new(instance),
-        seeds: Seeds::default(),
-    }))
+    Some(instance.provider(Cohere))
 }
 
-struct Cohere {
-    instance: Arc<Instance>,
-    /// Behind the base URL, which people write with and without the version.
-    path: &'static str,
-    /// Make the ids that are made up for tool calls differ.
-    seeds: Seeds,
-}
+struct Cohere;
 
-impl Provider for Cohere {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for Cohere {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
         let body = request::body(&Question::new(request, "cohere"), model)?;
-        let seed = self.seeds.next(cx);
-        let format = EventStream::new(Box::new(Events::new(seed)));
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post(self.path, &body)),
-        })
+        // People write the base URL with and without the version.
+        let has_version = instance.path().ends_with("/v2");
+        let path = if has_version { "/chat" } else { "/v2/chat" };
+        Ok(instance.post(path, &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Events::new(seed))))
     }
 }

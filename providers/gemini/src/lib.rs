@@ -17,13 +17,11 @@
 mod events;
 mod request;
 
-use std::sync::Arc;
-
 use lmserver_runtime::http_provider::{
-    Auth, Defaults, EventStream, Instance, Question, Seeds, Stream,
+    Api, Auth, Defaults, EventStream, Format, Instance, Question,
 };
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::events::Events;
@@ -47,38 +45,28 @@ pub fn open(
         },
         accept: "text/event-stream",
     };
-    Some(Box::new(Gemini {
-        instance: Arc::new(Instance::open(settings, &defaults, section)?),
-        is_vertex,
-        seeds: Seeds::default(),
-    }))
+    let instance = Instance::open(settings, &defaults, section)?;
+    Some(instance.provider(Gemini { is_vertex }))
 }
 
 struct Gemini {
-    instance: Arc<Instance>,
     is_vertex: bool,
-    /// Make the ids that are made up for tool calls differ.
-    seeds: Seeds,
 }
 
-impl Provider for Gemini {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for Gemini {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
         let question = Question::new(request, "gemini");
         let body = request::body(&question, model, self.is_vertex)?;
-        let seed = self.seeds.next(cx);
-        let format = EventStream::new(Box::new(Events::new(seed)));
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post(&request::path(model), &body)),
-        })
+        Ok(instance.post(&request::path(model), &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Events::new(seed))))
     }
 }

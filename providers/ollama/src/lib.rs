@@ -16,11 +16,9 @@
 mod lines;
 mod request;
 
-use std::sync::Arc;
-
-use lmserver_runtime::http_provider::{Auth, Defaults, Instance, Question, Seeds, Stream};
+use lmserver_runtime::http_provider::{Api, Auth, Defaults, Format, Instance, Question};
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::lines::Lines;
@@ -36,35 +34,24 @@ pub fn open(
         auth: Auth::Bearer,
         accept: "application/x-ndjson",
     };
-    Some(Box::new(Ollama {
-        instance: Arc::new(Instance::open(settings, &defaults, section)?),
-        seeds: Seeds::default(),
-    }))
+    Some(Instance::open(settings, &defaults, section)?.provider(Ollama))
 }
 
-struct Ollama {
-    instance: Arc<Instance>,
-    /// Make the ids that are made up for tool calls differ.
-    seeds: Seeds,
-}
+struct Ollama;
 
-impl Provider for Ollama {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for Ollama {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
         let body = request::body(&Question::new(request, "ollama"), model)?;
-        let seed = self.seeds.next(cx);
-        let format = Box::new(Lines::new(seed));
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), format)),
-            upstream: Some(self.instance.post("/api/chat", &body)),
-        })
+        Ok(instance.post("/api/chat", &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(Lines::new(seed))
     }
 }

@@ -29,11 +29,9 @@
 mod answer;
 mod request;
 
-use std::sync::Arc;
-
-use lmserver_runtime::http_provider::{Auth, Defaults, EventStream, Instance, Seeds, Stream};
+use lmserver_runtime::http_provider::{Api, Auth, Defaults, EventStream, Format, Instance};
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::answer::Items;
@@ -70,44 +68,36 @@ pub fn open(
             "is \"auto\", \"concise\" or \"detailed\"",
         );
     }
-    Some(Box::new(Responses {
-        path: match instance.path() {
-            "" if is_azure => "/openai/v1/responses",
-            _ => "/responses",
-        },
-        instance: Arc::new(instance),
-        habits: Habits {
-            store: section.take_bool("store").unwrap_or(false),
-            summary,
-        },
-        seeds: Seeds::default(),
-    }))
+    let path = match instance.path() {
+        "" if is_azure => "/openai/v1/responses",
+        _ => "/responses",
+    };
+    let habits = Habits {
+        store: section.take_bool("store").unwrap_or(false),
+        summary,
+    };
+    Some(instance.provider(Responses { path, habits }))
 }
 
 struct Responses {
-    instance: Arc<Instance>,
     path: &'static str,
     habits: Habits,
-    seeds: Seeds,
 }
 
-impl Provider for Responses {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for Responses {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
         let body = request::body(&self.habits, request, model)?;
-        let format = EventStream::new(Box::new(Items::new(self.seeds.next(cx))));
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post(self.path, &body)),
-        })
+        Ok(instance.post(self.path, &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Items::new(seed))))
     }
 }
 

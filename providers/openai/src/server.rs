@@ -1,12 +1,11 @@
 //! One configured server, and a generation for each question to it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use lmserver_proto::percent;
-use lmserver_runtime::http_provider::{Defaults, EventStream, Instance, Seeds, Stream};
+use lmserver_runtime::http_provider::{Api, Defaults, EventStream, Format, Instance};
 use lmserver_runtime::plugin::provider::{
-    ChatRequest, Endpoint, PluginSection, Provider, ProviderError, ProviderSettings, Start, StartCx,
+    ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
 
 use crate::answer::Chunks;
@@ -45,34 +44,26 @@ impl Server {
 
     /// The provider that it makes.
     pub(crate) fn boxed(self) -> Box<dyn Provider> {
-        Box::new(ChatCompletions {
-            instance: Arc::new(self.instance),
+        self.instance.provider(ChatCompletions {
             dialect: self.dialect,
             path: self.path,
-            seeds: Seeds::default(),
         })
     }
 }
 
 struct ChatCompletions {
-    instance: Arc<Instance>,
     dialect: Dialect,
     path: Path,
-    seeds: Seeds,
 }
 
-impl Provider for ChatCompletions {
-    fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.instance.endpoint())
-    }
-
-    fn start(
+impl Api for ChatCompletions {
+    fn ask(
         &self,
+        instance: &Instance,
         request: &ChatRequest,
         model: &str,
-        cx: StartCx,
-    ) -> Result<Start, ProviderError> {
-        let format = EventStream::new(Box::new(Chunks::new(self.seeds.next(cx))));
+        _: StartCx,
+    ) -> Result<Upstream, ProviderError> {
         let body = request::body(&self.dialect, request, model);
         let path: Cow<'_, str> = match &self.path {
             Path::Fixed(path) => path.as_ref().into(),
@@ -82,10 +73,11 @@ impl Provider for ChatCompletions {
                     .into()
             }
         };
-        Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), Box::new(format))),
-            upstream: Some(self.instance.post(&path, &body)),
-        })
+        Ok(instance.post(&path, &body))
+    }
+
+    fn format(&self, seed: u64) -> Box<dyn Format> {
+        Box::new(EventStream::new(Box::new(Chunks::new(seed))))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::plugin::provider::StartCx;
 
 /// One seed per generation of a provider.
 #[derive(Debug, Default)]
-pub struct Seeds {
+pub(super) struct Seeds {
     /// Generations so far.
     started: AtomicU32,
 }
@@ -14,7 +14,7 @@ pub struct Seeds {
 impl Seeds {
     /// The seed of a generation that begins now.
     #[must_use]
-    pub fn next(&self, cx: StartCx) -> u64 {
+    pub(super) fn next(&self, cx: StartCx) -> u64 {
         let count = self.started.fetch_add(1, Ordering::Relaxed);
         cx.now.0.rotate_left(32) ^ u64::from(count)
     }
