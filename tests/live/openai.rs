@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{answer, request};
 use crate::program::Server;
-use crate::provider::{Provider, ending, in_chunk, piece, section};
+use crate::provider::{Provider, ending, in_chunk, piece, section, whole};
 use crate::wire::{Head, Wire};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -359,6 +359,44 @@ fn a_choice_that_fails_first_fails_them_all_and_ends_the_others() {
     let began = Instant::now();
     second.read_to_end();
     assert!(began.elapsed() < AT_ONCE);
+}
+
+#[test]
+fn a_choice_that_fails_while_another_begins_is_told_in_the_stream() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", "breaker_failures = 1000\n"));
+    for failing in [0, 1] {
+        let mut wire = server.connect();
+        let mut body: Value = serde_json::from_str(&chat(true)).unwrap();
+        body["n"] = json!(2);
+        post(&mut wire, CHAT, &body.to_string());
+        let mut choices = [provider.accept(), provider.accept()];
+        for choice in &mut choices {
+            choice.question();
+        }
+        // Both are read in the same turn.
+        server.signal("STOP");
+        for (index, choice) in choices.iter_mut().enumerate() {
+            if index == failing {
+                choice.say(whole("400 Bad Request", "application/json", "{}"));
+            } else {
+                choice.begin();
+                choice.tell("Hel");
+            }
+        }
+        server.signal("CONT");
+        let head = wire.head();
+        if head.status() != 200 {
+            // The failure came first.
+            assert_eq!(head.status(), 400);
+            continue;
+        }
+        let text = String::from_utf8(wire.body_in_chunks()).unwrap();
+        let events = data(&text);
+        let last = events.last().unwrap();
+        assert_eq!(last["error"]["code"], "provider_bad_request", "{text}");
+        assert_eq!(text.matches("\"error\"").count(), 1, "{text}");
+    }
 }
 
 #[test]

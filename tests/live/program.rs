@@ -150,7 +150,7 @@ impl Server {
         std::fs::write(self.directory.path().join("lmserver.toml"), configuration).unwrap();
     }
 
-    /// Sends it a signal: `INT`, `TERM` or `HUP`.
+    /// Sends it a signal: `INT`, `TERM`, `HUP`, or `STOP` and `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill")

@@ -75,6 +75,7 @@ impl Transport for Teller {
             model: self.model.clone(),
             answers: self.channels.iter().cloned().map(Told::new).collect(),
             state: State::Quiet(opening.fields),
+            untold: Vec::new(),
             is_stream: self.is_stream,
             rest: self
                 .after
@@ -94,6 +95,9 @@ struct Client {
     model: Box<str>,
     answers: Vec<Told>,
     state: State,
+    /// The terminal event of an answer that failed before anything was written. Another answer may
+    /// begin the stream before this one's end is known.
+    untold: Vec<u8>,
     is_stream: bool,
     /// For a client that has had the beginning.
     rest: Option<Box<Rest>>,
@@ -199,6 +203,18 @@ impl Client {
         }
     }
 
+    /// Keeps a failure that is to be an HTTP error, if no other answer begins the stream first.
+    fn put_off(&mut self, entry: &Entry<'_>) {
+        self.untold.clear();
+        if self.answers.len() > 1 {
+            let encoding = self.telling.encoding(self.answering.version);
+            match encoding.encoder() {
+                Some(mut encoder) => encoder.encode(entry, &mut self.untold),
+                None => encoding.encode(entry, &mut self.untold),
+            }
+        }
+    }
+
     fn is_chunked(&self) -> bool {
         self.answering.version == Version::Http11
     }
@@ -213,8 +229,11 @@ impl Client {
                     let response = self.telling.failure(failure);
                     self.respond(response, cx);
                 }
-                // Its terminal event has said so.
-                State::Flowing => self.end(cx),
+                // Its terminal event has said so, or says it now.
+                State::Flowing => {
+                    cx.out().append(&mut self.untold);
+                    self.end(cx);
+                }
                 State::Over => {}
             };
         }
@@ -332,6 +351,7 @@ impl Session for Client {
     fn gate(&mut self, _channel: &str, entry: &Entry<'_>, cx: &mut SessionCx<'_>) -> Gate {
         match self.state {
             State::Quiet(_) if entry.kind == Kind::Error && !self.telling.tells_failures() => {
+                self.put_off(entry);
                 Gate::Skip
             }
             State::Quiet(_) => {
