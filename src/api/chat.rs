@@ -138,7 +138,10 @@ pub(super) fn submitted_to<'a>(answer: &Answer<'a>) -> Result<(&'a str, bool), R
         Answer::Overloaded => Err(overloaded()),
         Answer::Draining => Err(draining()),
         Answer::TooLarge { limit } => {
-            let message = format!("the question is larger than a channel may be, {limit} bytes");
+            let message = format!(
+                "the question, with the conversation that it goes on with, is larger than \
+                 max_channel_bytes allows, {limit} bytes"
+            );
             Err(Refusal::new(Code::TooLarge, message))
         }
         _ => Err(Refusal::internal()),

@@ -442,6 +442,27 @@ fn a_response_goes_on_from_the_one_before() {
 }
 
 #[test]
+fn a_conversation_that_has_outgrown_its_channel_is_refused_before_it_is_asked() {
+    let provider = Provider::new();
+    let configuration = provider.section("p", "") + "[channels]\nmax_channel_bytes = \"64KiB\"\n";
+    let server = Server::start(&configuration);
+    let mut wire = server.connect();
+    // Nearly all that a channel may keep, and the answer has room all the same.
+    let first = json!({"input": "x".repeat(60_000)});
+    post(&mut wire, RESPONSES, &first.to_string());
+    provider.accept().answer(&"y".repeat(20_000));
+    let head = wire.head();
+    let first: Value = serde_json::from_slice(&wire.body(&head)).unwrap();
+    assert_eq!(first["status"], "completed", "{first}");
+    let next = json!({"input": "Who am I?", "previous_response_id": first["id"]});
+    let (head, refused) = wire.call("POST", RESPONSES, &[], &next.to_string());
+    assert_eq!(head.status(), 413, "{refused}");
+    assert_eq!(refused["error"]["code"], "too_large");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("conversation"), "{message}");
+}
+
+#[test]
 fn items_that_are_only_named_are_looked_up() {
     let provider = Provider::new();
     let server = Server::start(&provider.section("p", ""));

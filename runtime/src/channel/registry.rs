@@ -148,6 +148,11 @@ impl Registry {
         Created::New(id)
     }
 
+    /// What one answer may have, and what is kept of its question once more.
+    pub(crate) fn max_channel_bytes(&self) -> usize {
+        self.limits.max_channel_bytes
+    }
+
     /// Takes what belongs to a chat's question. It counts: the request until it is answered.
     pub(crate) fn hold(&mut self, id: ChannelId, question: Question, now: Moment) {
         if let Some(channel) = self.channels.get_mut(id) {
@@ -180,7 +185,11 @@ impl Registry {
         self.mark_dirty(id);
         self.recount(id);
         let channel = self.channels.get(id);
-        let bytes = channel.map_or(0, |it| it.counted.saturating_sub(it.request_bytes));
+        // A question has room of its own.
+        let bytes = channel.map_or(0, |it| {
+            it.counted
+                .saturating_sub(it.request_bytes + it.snapshot.note.len())
+        });
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
         } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total()

@@ -125,7 +125,7 @@ pub enum Answer<'a> {
     },
     /// The document has its place.
     Published(Published),
-    /// The document is larger than a channel may hold.
+    /// The document, or what is kept of a question, is larger than a channel may hold.
     TooLarge {
         /// The limit, in bytes.
         limit: usize,

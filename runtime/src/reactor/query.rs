@@ -253,6 +253,10 @@ impl<S: Sys> Reactor<S> {
         let created = match self.channels.find_repeated(idempotency) {
             Some(repeated) => repeated,
             None if self.stop.is_draining() => return Outcome::Draining,
+            None if note.len() > self.channels.max_channel_bytes() => {
+                let limit = self.channels.max_channel_bytes();
+                return Outcome::TooLarge { limit };
+            }
             None => self
                 .channels
                 .create_chat(&name, epoch, idempotency, self.now),
