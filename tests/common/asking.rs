@@ -2,55 +2,21 @@
 //!
 //! Included by the tests of provider crates with `#[path]`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use lmserver_runtime::event::ErrorCode;
 use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Content, Message, OpenProvider, PluginSection, Provider,
-    ProviderSettings, Secret, StartCx,
+    ChatRequest, Content, Message, OpenProvider, Provider, StartCx,
 };
 use serde_json::{Map, Value};
 
-/// A section without keys, which keeps what it is told about.
-#[derive(Default)]
-pub(crate) struct Bare {
-    pub(crate) mistakes: Vec<String>,
-}
-
-impl PluginSection for Bare {
-    fn take_string(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        self.mistakes.push(format!("{key}: {mistake}"));
-    }
-}
+#[path = "section.rs"]
+pub(crate) mod section;
 
 /// An instance; without a URL at the provider's own.
 pub(crate) fn opened(open: OpenProvider, url: Option<&str>) -> Box<dyn Provider> {
-    let mut section = Bare::default();
-    let provider = open(settings(url, Some("key-1234")), &mut section);
+    let mut section = section::Keys::default();
+    let provider = open(section::settings(url, Some("key-1234")), &mut section);
     assert_eq!(section.mistakes, Vec::<String>::new());
     provider.expect("a provider")
-}
-
-pub(crate) fn settings(url: Option<&str>, key: Option<&str>) -> ProviderSettings {
-    ProviderSettings {
-        name: "test".into(),
-        base_url: url.map(|url| BaseUrl::parse(url).expect("a URL")),
-        api_key: key.map(|key| Secret::new(key.to_owned())),
-        headers: BTreeMap::new(),
-    }
 }
 
 /// What is sent for a question: the lines of the head, and the body. Or the message with which it

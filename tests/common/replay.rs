@@ -4,23 +4,24 @@
 //! `.expected.json` beside it, which also names the wire format. Every crate of a provider replays
 //! those of its own.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use lmserver_runtime::event::Usage;
 use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Generation, OpenProvider, Output, PluginSection, ProviderError,
-    ProviderSettings, Secret, StartCx,
+    ChatRequest, Generation, OpenProvider, Output, ProviderError, StartCx,
 };
 use serde_json::{Value, json};
+
+use drive::drive;
+use section::{Keys, settings};
+
+#[path = "drive.rs"]
+mod drive;
+#[path = "section.rs"]
+mod section;
 
 /// Replays every case of a wire format under a folder, named from the root of the repository. One
 /// outside of it may be missing.
@@ -54,35 +55,12 @@ pub(crate) fn generation(
     base_url: &str,
     strings: &[(&'static str, &'static str)],
 ) -> Box<dyn Generation> {
-    let settings = ProviderSettings {
-        name: "test".into(),
-        base_url: BaseUrl::parse(base_url).ok(),
-        api_key: Some(Secret::new("key-of-nobody-1234".into())),
-        headers: BTreeMap::new(),
-    };
-    let provider = open(settings, &mut Strings(strings.iter().copied().collect())).unwrap();
+    let settings = settings(Some(base_url), Some("key-of-nobody-1234"));
+    let mut section: Keys = strings.iter().copied().collect();
+    let provider = open(settings, &mut section).unwrap();
+    assert!(section.mistakes.is_empty(), "{:?}", section.mistakes);
     let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
     start.unwrap().generation
-}
-
-struct Strings(BTreeMap<&'static str, &'static str>);
-
-impl PluginSection for Strings {
-    fn take_string(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key).map(str::to_owned)
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        panic!("{key}: {mistake}");
-    }
 }
 
 fn replay_all_cuts(
@@ -109,21 +87,21 @@ fn replay_all_cuts(
     }
 }
 
+/// What an answer says, put together.
 #[derive(Debug, Default, PartialEq)]
-struct Outcome {
-    text: String,
-    reasoning: String,
-    refusal: String,
+pub(crate) struct Outcome {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) refusal: String,
     /// Id (none if made up), name, arguments.
-    calls: Vec<(Option<String>, String, String)>,
-    finish_reason: Option<&'static str>,
-    usage: Option<Usage>,
-    error: Option<ProviderError>,
+    pub(crate) calls: Vec<(Option<String>, String, String)>,
+    pub(crate) finish_reason: Option<&'static str>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) error: Option<ProviderError>,
 }
 
 impl Outcome {
     fn add(&mut self, output: Output) {
-        assert!(self.finish_reason.is_none(), "{output:?} after the end");
         match output {
             Output::Alive => {}
             Output::Chunk(text) => add_text(&mut self.text, &text),
@@ -154,31 +132,13 @@ fn add_text(all: &mut String, text: &str) {
     all.push_str(text);
 }
 
-/// Replays a response the way the engine does.
-fn replay<'a>(
+/// What a response is read as.
+pub(crate) fn replay<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
-    mut generation: Box<dyn Generation>,
+    generation: Box<dyn Generation>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut out = Vec::new();
-    for piece in pieces {
-        let result = generation.receive(piece, &mut out);
-        out.drain(..).for_each(|output| outcome.add(output));
-        if let Err(error) = result {
-            assert!(outcome.finish_reason.is_none(), "{error} after the end");
-            outcome.error = Some(error);
-            return outcome;
-        }
-    }
-    if outcome.finish_reason.is_none() {
-        let result = generation.closed(&mut out);
-        out.drain(..).for_each(|output| outcome.add(output));
-        outcome.error = result.err();
-        assert!(
-            outcome.error.is_some() || outcome.finish_reason.is_some(),
-            "no end at all"
-        );
-    }
+    outcome.error = drive(pieces, generation, &mut |output| outcome.add(output));
     outcome
 }
 

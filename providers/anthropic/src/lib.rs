@@ -17,6 +17,10 @@ mod messages;
 mod request;
 mod thinking;
 
+#[cfg(test)]
+#[path = "../../../tests/common/asking.rs"]
+mod asking;
+
 use lmserver_runtime::http_provider::{
     Api, Auth, Defaults, EventStream, Format, Instance, Question,
 };
@@ -92,78 +96,25 @@ const MAX_TOKENS: u64 = 8192;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    use lmserver_runtime::plugin::provider::{BaseUrl, Content, Message, Secret};
-
     use super::*;
-
-    /// A section of strings and one number.
-    #[derive(Default)]
-    struct Keys {
-        strings: BTreeMap<&'static str, &'static str>,
-        max_tokens: Option<i64>,
-        mistakes: Vec<String>,
-    }
-
-    impl PluginSection for Keys {
-        fn take_string(&mut self, key: &str) -> Option<String> {
-            self.strings.remove(key).map(str::to_owned)
-        }
-        fn take_bool(&mut self, _: &str) -> Option<bool> {
-            None
-        }
-        fn take_integer(&mut self, key: &str) -> Option<i64> {
-            (key == "max_tokens").then_some(self.max_tokens)?
-        }
-        fn take_duration(&mut self, _: &str) -> Option<Duration> {
-            None
-        }
-        fn reject(&mut self, key: &str, mistake: &str) {
-            self.mistakes.push(format!("{key}: {mistake}"));
-        }
-    }
-
-    fn settings(url: Option<&str>, key: Option<&str>) -> ProviderSettings {
-        ProviderSettings {
-            name: "test".into(),
-            base_url: url.map(|url| BaseUrl::parse(url).unwrap()),
-            api_key: key.map(|key| Secret::new(key.into())),
-            headers: BTreeMap::new(),
-        }
-    }
+    use crate::asking;
+    use crate::asking::section::{Keys, settings};
 
     /// Head and body of the request for one word.
     fn request(provider: &dyn Provider) -> (String, serde_json::Value) {
-        let message = Message {
-            role: "user".into(),
-            content: Content::Text("Hi".into()),
-            name: None,
-            tool_calls: None,
-            tool_call_id: None,
-        };
-        let request = ChatRequest {
-            messages: vec![message],
-            ..ChatRequest::default()
-        };
-        let start = provider.start(&request, "claude-x", StartCx::default());
-        let request = String::from_utf8(start.unwrap().upstream.unwrap().request).unwrap();
-        let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), serde_json::from_str(body).unwrap())
+        let (head, body) = asking::sent(provider, "claude-x", &"Hi".into()).unwrap();
+        (head.join("\r\n"), body)
     }
 
     #[test]
     fn a_request_goes_to_anthropic_with_its_key_and_version() {
-        let mut keys = Keys::default();
-        let provider = open(settings(None, Some("sk-1")), &mut keys).unwrap();
-        assert!(keys.mistakes.is_empty(), "{:?}", keys.mistakes);
+        let provider = asking::opened(open, None);
         assert_eq!(&*provider.endpoint().unwrap().host, "api.anthropic.com");
         let (head, body) = request(&*provider);
         for line in [
             "POST /v1/messages HTTP/1.1",
             "Host: api.anthropic.com",
-            "x-api-key: sk-1",
+            "x-api-key: key-1234",
             "anthropic-version: 2023-06-01",
             "Content-Type: application/json",
             "Accept: text/event-stream",
@@ -179,11 +130,8 @@ mod tests {
 
     #[test]
     fn keys_are_read() {
-        let mut keys = Keys {
-            strings: [("beta", "a,b"), ("thinking", "budget")].into(),
-            max_tokens: Some(9),
-            ..Keys::default()
-        };
+        let mut keys =
+            Keys::from_iter([("beta", "a,b"), ("thinking", "budget"), ("max_tokens", "9")]);
         let url = Some("http://127.0.0.1:1/gateway");
         let provider = open(settings(url, None), &mut keys).unwrap();
         assert!(keys.mistakes.is_empty(), "{:?}", keys.mistakes);
@@ -195,32 +143,25 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        for (strings, max_tokens, key, want) in [
+        for (setting, key, want) in [
             (
-                vec![],
                 None,
                 None,
                 "api_key: api.anthropic.com needs a key: set api_key = \"env:ANTHROPIC_API_KEY\", \
                  or base_url to a server that needs none",
             ),
             (
-                vec![("thinking", "hard")],
-                None,
+                Some(("thinking", "hard")),
                 Some("k"),
                 "thinking: is \"budget\" or \"adaptive\"",
             ),
             (
-                vec![],
-                Some(0),
+                Some(("max_tokens", "0")),
                 Some("k"),
                 "max_tokens: is a number of tokens, at least 1",
             ),
         ] {
-            let mut keys = Keys {
-                strings: strings.into_iter().collect(),
-                max_tokens,
-                ..Keys::default()
-            };
+            let mut keys: Keys = setting.into_iter().collect();
             let _ = open(settings(None, key), &mut keys);
             assert_eq!(keys.mistakes, [want]);
         }

@@ -1,11 +1,11 @@
 //! Whatever an answer says is what comes out, however it is cut; and any bytes have one end.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
-
-use lmserver_runtime::event::{FinishReason, Usage};
-use lmserver_runtime::plugin::provider::{Generation, Output};
+use lmserver_runtime::event::Usage;
+use lmserver_runtime::plugin::provider::Generation;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use replay::Outcome;
 
 #[expect(dead_code, reason = "recordings are replayed elsewhere")]
 #[path = "../../../tests/common/replay.rs"]
@@ -25,17 +25,6 @@ enum Block {
     Other,
 }
 
-/// What an answer says, put together.
-#[derive(Debug, Default, PartialEq)]
-struct Said {
-    text: String,
-    reasoning: String,
-    /// Id, name, arguments.
-    calls: Vec<(String, String, String)>,
-    end: Option<(FinishReason, Option<Usage>)>,
-    error: Option<String>,
-}
-
 fn block() -> impl Strategy<Value = Block> {
     let pieces = || proptest::collection::vec("[ -~\u{e9}\u{1F600}\n]{0,8}", 0..4);
     prop_oneof![
@@ -52,9 +41,9 @@ fn event(kind: &str, mut data: Value) -> String {
 }
 
 /// The wire of an answer, and what it is to be read as.
-fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
+fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Outcome) {
     let (input, cached, output) = usage;
-    let mut said = Said::default();
+    let mut said = Outcome::default();
     let mut out = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".to_owned();
     let started = json!({"usage": {"input_tokens": input, "cache_read_input_tokens": cached}});
     out += &event("message_start", json!({"message": started}));
@@ -71,7 +60,7 @@ fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
                 let arguments = pieces.concat();
                 let arguments = Some(arguments).filter(|text| !text.is_empty());
                 let arguments = arguments.unwrap_or_else(|| "{}".into());
-                said.calls.push((id, name.clone(), arguments));
+                said.calls.push((Some(id), name.clone(), arguments));
                 (begin, "partial_json", "input_json_delta", pieces)
             }
             Block::Other => {
@@ -100,77 +89,25 @@ fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
         }
         out += &event("content_block_stop", json!({"index": index}));
     }
-    let reason = if said.calls.is_empty() {
-        "max_tokens"
-    } else {
-        "tool_use"
+    let (raw, reason) = match said.calls.is_empty() {
+        true => ("max_tokens", "length"),
+        false => ("tool_use", "tool_calls"),
     };
-    let delta = json!({"delta": {"stop_reason": reason}, "usage": {"output_tokens": output}});
+    let delta = json!({"delta": {"stop_reason": raw}, "usage": {"output_tokens": output}});
     out += &event("message_delta", delta);
     out += &event("message_stop", json!({}));
-    let reason = match said.calls.is_empty() {
-        true => FinishReason::Length,
-        false => FinishReason::ToolCalls,
-    };
-    let usage = Usage {
+    said.usage = Some(Usage {
         input_tokens: u64::from(input) + u64::from(cached),
         output_tokens: output.into(),
         cached_tokens: Some(cached.into()),
         ..Usage::default()
-    };
-    said.end = Some((reason, Some(usage)));
+    });
+    said.finish_reason = Some(reason);
     (out.into_bytes(), said)
 }
 
-fn read(response: &[u8], size: usize) -> Said {
-    let mut generation = generation();
-    let mut said = Said::default();
-    let mut out = Vec::new();
-    for piece in response.chunks(size) {
-        let result = generation.receive(piece, &mut out);
-        out.drain(..).for_each(|output| said.add(output));
-        if let Err(error) = result {
-            said.error = Some(error.to_string());
-            return said;
-        }
-    }
-    if said.end.is_none() {
-        let result = generation.closed(&mut out);
-        out.drain(..).for_each(|output| said.add(output));
-        said.error = result.err().map(|error| error.to_string());
-    }
-    assert!(
-        said.end.is_some() != said.error.is_some(),
-        "one end: {said:?}"
-    );
-    said
-}
-
-impl Said {
-    fn add(&mut self, output: Output) {
-        assert!(
-            self.end.is_none() || output == Output::Alive,
-            "{output:?} after the end"
-        );
-        match output {
-            Output::Alive => {}
-            Output::Chunk(text) => self.text += &text,
-            Output::Reasoning(text) => self.reasoning += &text,
-            Output::Refusal(text) => panic!("{text}"),
-            Output::ToolCall(call) => {
-                if let Some(id) = call.id {
-                    assert_eq!(call.index as usize, self.calls.len());
-                    let name = call.name.unwrap_or_default();
-                    self.calls.push((id.into(), name.into(), String::new()));
-                }
-                self.calls[call.index as usize].2 += &call.arguments;
-            }
-            Output::End {
-                finish_reason,
-                usage,
-            } => self.end = Some((finish_reason, usage)),
-        }
-    }
+fn read(response: &[u8], size: usize) -> Outcome {
+    replay::replay(response.chunks(size), generation())
 }
 
 proptest! {

@@ -23,6 +23,10 @@ mod request;
 mod sigv4;
 mod thinking;
 
+#[cfg(test)]
+#[path = "../../../tests/common/section.rs"]
+mod section;
+
 use lmserver_proto::percent;
 use lmserver_runtime::http_provider::{Api, Auth, Defaults, Format, Instance, Question};
 use lmserver_runtime::plugin::provider::{

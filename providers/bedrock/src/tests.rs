@@ -1,34 +1,9 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lmserver_runtime::plugin::provider::{BaseUrl, Content, Message, Secret};
+use lmserver_runtime::plugin::provider::{Content, Message};
 
 use super::*;
-
-/// A section of strings.
-#[derive(Default)]
-struct Keys {
-    strings: BTreeMap<&'static str, &'static str>,
-    mistakes: Vec<String>,
-}
-
-impl PluginSection for Keys {
-    fn take_string(&mut self, key: &str) -> Option<String> {
-        self.strings.remove(key).map(str::to_owned)
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        self.mistakes.push(format!("{key}: {mistake}"));
-    }
-}
+use crate::section::{Keys, settings};
 
 type Opened = (Option<Box<dyn Provider>>, Vec<String>);
 
@@ -37,17 +12,8 @@ fn opened(
     key: Option<&str>,
     strings: &[(&'static str, &'static str)],
 ) -> Opened {
-    let settings = ProviderSettings {
-        name: "test".into(),
-        base_url: url.map(|url| BaseUrl::parse(url).unwrap()),
-        api_key: key.map(|key| Secret::new(key.into())),
-        headers: BTreeMap::new(),
-    };
-    let mut keys = Keys {
-        strings: strings.iter().copied().collect(),
-        mistakes: Vec::new(),
-    };
-    let provider = open(settings, &mut keys);
+    let mut keys: Keys = strings.iter().copied().collect();
+    let provider = open(settings(url, key), &mut keys);
     (provider, keys.mistakes)
 }
 

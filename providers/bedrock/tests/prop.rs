@@ -1,16 +1,14 @@
 //! Whatever an answer says is what comes out, however it is cut; and any messages have one end.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lmserver_proto::aws_event_stream::{Value as Header, write_message};
-use lmserver_runtime::event::{FinishReason, Usage};
-use lmserver_runtime::plugin::provider::{Generation, Output};
+use lmserver_runtime::event::Usage;
+use lmserver_runtime::plugin::provider::Generation;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use replay::Outcome;
 
 #[expect(dead_code, reason = "recordings are replayed elsewhere")]
 #[path = "../../../tests/common/replay.rs"]
@@ -28,17 +26,6 @@ enum Block {
     Call(String, Vec<String>),
     /// What is not known, or not for clients.
     Other,
-}
-
-/// What an answer says, put together.
-#[derive(Debug, Default, PartialEq)]
-struct Said {
-    text: String,
-    reasoning: String,
-    /// Id, name, arguments.
-    calls: Vec<(String, String, String)>,
-    end: Option<(FinishReason, Option<Usage>)>,
-    error: Option<String>,
 }
 
 fn block() -> impl Strategy<Value = Block> {
@@ -69,9 +56,9 @@ fn head() -> Vec<u8> {
 }
 
 /// The wire of an answer, and what it is to be read as.
-fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
+fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Outcome) {
     let (input, cached, output) = usage;
-    let mut said = Said::default();
+    let mut said = Outcome::default();
     let mut out = head();
     event(
         &mut out,
@@ -107,7 +94,7 @@ fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
                 }
                 let arguments = Some(pieces.concat()).filter(|text| !text.is_empty());
                 let arguments = arguments.unwrap_or_else(|| "{}".into());
-                said.calls.push((id, name.clone(), arguments));
+                said.calls.push((Some(id), name.clone(), arguments));
             }
             Block::Other => {
                 delta(&mut out, json!({"citation": {"title": "t"}}));
@@ -118,73 +105,26 @@ fn written(blocks: &[Block], usage: (u32, u32, u32)) -> (Vec<u8>, Said) {
         event(&mut out, "contentBlockStop", &stop);
     }
     let (raw, reason) = if said.calls.is_empty() {
-        ("max_tokens", FinishReason::Length)
+        ("max_tokens", "length")
     } else {
-        ("tool_use", FinishReason::ToolCalls)
+        ("tool_use", "tool_calls")
     };
     event(&mut out, "messageStop", &json!({"stopReason": raw}));
     let usage = json!({"inputTokens": input, "outputTokens": output,
         "cacheReadInputTokens": cached});
     event(&mut out, "metadata", &json!({"usage": usage}));
-    let usage = Usage {
+    said.usage = Some(Usage {
         input_tokens: u64::from(input) + u64::from(cached),
         output_tokens: output.into(),
         cached_tokens: Some(cached.into()),
         ..Usage::default()
-    };
-    said.end = Some((reason, Some(usage)));
+    });
+    said.finish_reason = Some(reason);
     (out, said)
 }
 
-fn read(response: &[u8], size: usize) -> Said {
-    let mut generation = generation();
-    let mut said = Said::default();
-    let mut out = Vec::new();
-    for piece in response.chunks(size) {
-        let result = generation.receive(piece, &mut out);
-        out.drain(..).for_each(|output| said.add(output));
-        if let Err(error) = result {
-            said.error = Some(error.to_string());
-            return said;
-        }
-    }
-    if said.end.is_none() {
-        let result = generation.closed(&mut out);
-        out.drain(..).for_each(|output| said.add(output));
-        said.error = result.err().map(|error| error.to_string());
-    }
-    assert!(
-        said.end.is_some() != said.error.is_some(),
-        "one end: {said:?}"
-    );
-    said
-}
-
-impl Said {
-    fn add(&mut self, output: Output) {
-        assert!(
-            self.end.is_none() || output == Output::Alive,
-            "{output:?} after the end"
-        );
-        match output {
-            Output::Alive => {}
-            Output::Chunk(text) => self.text += &text,
-            Output::Reasoning(text) => self.reasoning += &text,
-            Output::Refusal(text) => panic!("{text}"),
-            Output::ToolCall(call) => {
-                if let Some(id) = call.id {
-                    assert_eq!(call.index as usize, self.calls.len());
-                    let name = call.name.unwrap_or_default();
-                    self.calls.push((id.into(), name.into(), String::new()));
-                }
-                self.calls[call.index as usize].2 += &call.arguments;
-            }
-            Output::End {
-                finish_reason,
-                usage,
-            } => self.end = Some((finish_reason, usage)),
-        }
-    }
+fn read(response: &[u8], size: usize) -> Outcome {
+    replay::replay(response.chunks(size), generation())
 }
 
 /// An event whose type is known and whose values are not what they should be.
@@ -259,7 +199,7 @@ proptest! {
         let at = start + at.index(response.len() - start);
         response[at] ^= 1 << bit;
         let whole = read(&response, response.len());
-        prop_assert!(whole.end.is_none(), "a checksum tells");
+        prop_assert!(whole.finish_reason.is_none(), "a checksum tells");
         prop_assert!(said.text.starts_with(&whole.text));
         prop_assert_eq!(read(&response, size), whole);
     }

@@ -44,8 +44,8 @@ fn a_request_has_its_head() {
         let (head, _) = asking::sent(&*provider, "m", &json!("Hi")).unwrap();
         assert_eq!(head[0], format!("POST {target} HTTP/1.1"));
     }
-    let mut section = asking::Bare::default();
-    let _ = lmserver_cohere::open(asking::settings(None, None), &mut section);
+    let mut section = asking::section::Keys::default();
+    let _ = lmserver_cohere::open(asking::section::settings(None, None), &mut section);
     assert!(
         section.mistakes[0].starts_with("api_key: "),
         "{:?}",

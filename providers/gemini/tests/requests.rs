@@ -78,8 +78,8 @@ fn the_key_goes_where_google_looks_for_it() {
         assert!(head.iter().any(|line| line == field), "{head:?}");
         assert!(!head[0].contains("key"), "{}", head[0]);
     }
-    let mut section = asking::Bare::default();
-    let provider = lmserver_gemini::open(asking::settings(None, None), &mut section);
+    let mut section = asking::section::Keys::default();
+    let provider = lmserver_gemini::open(asking::section::settings(None, None), &mut section);
     assert!(provider.is_none() || !section.mistakes.is_empty());
     assert!(
         section.mistakes[0].starts_with("api_key: "),

@@ -35,8 +35,8 @@ fn a_request_has_its_head() {
     ] {
         assert!(head.iter().any(|other| other == line), "{line} in {head:?}");
     }
-    let mut section = asking::Bare::default();
-    let settings = asking::settings(Some("http://h/prefix"), None);
+    let mut section = asking::section::Keys::default();
+    let settings = asking::section::settings(Some("http://h/prefix"), None);
     let without_key = lmserver_ollama::open(settings, &mut section).unwrap();
     assert!(section.mistakes.is_empty(), "{:?}", section.mistakes);
     let (head, _) = asking::sent(&*without_key, "m", &json!("Hi")).unwrap();

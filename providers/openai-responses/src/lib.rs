@@ -29,6 +29,10 @@
 mod answer;
 mod request;
 
+#[cfg(test)]
+#[path = "../../../tests/common/section.rs"]
+mod section;
+
 use lmserver_runtime::http_provider::{Api, Auth, Defaults, EventStream, Format, Instance};
 use lmserver_runtime::plugin::provider::{
     ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
@@ -103,72 +107,31 @@ impl Api for Responses {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    use lmserver_runtime::plugin::provider::{BaseUrl, Secret};
-
     use super::*;
-
-    /// A section of strings.
-    #[derive(Default)]
-    struct Keys {
-        strings: BTreeMap<&'static str, &'static str>,
-        mistakes: Vec<String>,
-    }
-
-    impl PluginSection for Keys {
-        fn take_string(&mut self, key: &str) -> Option<String> {
-            self.strings.remove(key).map(str::to_owned)
-        }
-        fn take_bool(&mut self, _: &str) -> Option<bool> {
-            None
-        }
-        fn take_integer(&mut self, _: &str) -> Option<i64> {
-            None
-        }
-        fn take_duration(&mut self, _: &str) -> Option<Duration> {
-            None
-        }
-        fn reject(&mut self, key: &str, mistake: &str) {
-            self.mistakes.push(format!("{key}: {mistake}"));
-        }
-    }
-
-    fn settings(url: &str) -> ProviderSettings {
-        ProviderSettings {
-            name: "test".into(),
-            base_url: BaseUrl::parse(url).ok(),
-            api_key: Some(Secret::new("key-1234".into())),
-            headers: BTreeMap::new(),
-        }
-    }
+    use crate::section::{Keys, settings};
 
     #[test]
     fn the_request_goes_where_the_server_is() {
         for (url, head, key) in [
             (
-                "",
+                None,
                 "POST /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\n",
                 "Authorization: Bearer key-1234\r\n",
             ),
             (
-                "https://r.openai.azure.com",
+                Some("https://r.openai.azure.com"),
                 "POST /openai/v1/responses HTTP/1.1\r\nHost: r.openai.azure.com\r\n",
                 "api-key: key-1234\r\n",
             ),
             (
-                "http://127.0.0.1:1234/v1",
+                Some("http://127.0.0.1:1234/v1"),
                 "POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:1234\r\n",
                 "Authorization: Bearer key-1234\r\n",
             ),
         ] {
-            let mut section = Keys {
-                strings: [("project", "p"), ("reasoning_summary", "auto")].into(),
-                ..Keys::default()
-            };
-            let provider = open(settings(url), &mut section).unwrap();
-            assert!(section.mistakes.is_empty() && section.strings.is_empty());
+            let mut section = Keys::from_iter([("project", "p"), ("reasoning_summary", "auto")]);
+            let provider = open(settings(url, Some("key-1234")), &mut section).unwrap();
+            assert!(section.mistakes.is_empty() && section.values.is_empty());
             let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
             let request = String::from_utf8(start.unwrap().upstream.unwrap().request).unwrap();
             assert!(request.starts_with(head), "{request}");
@@ -180,11 +143,8 @@ mod tests {
 
     #[test]
     fn an_unknown_summary_is_a_mistake() {
-        let mut section = Keys {
-            strings: [("reasoning_summary", "long")].into(),
-            ..Keys::default()
-        };
-        let _ = open(settings(""), &mut section);
+        let mut section = Keys::from_iter([("reasoning_summary", "long")]);
+        let _ = open(settings(None, Some("key-1234")), &mut section);
         let want = ["reasoning_summary: is \"auto\", \"concise\" or \"detailed\""];
         assert_eq!(section.mistakes, want);
     }

@@ -1,75 +1,33 @@
 //! Whatever a server sends, and however it is cut: the same outcome, and exactly one end.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Generation, Output, PluginSection, ProviderSettings, StartCx,
-};
+use lmserver_runtime::plugin::provider::{ChatRequest, Output, StartCx};
 use proptest::prelude::*;
 
-struct Bare;
+use drive::drive;
+use section::{Keys, settings};
 
-impl PluginSection for Bare {
-    fn take_string(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        panic!("{key}: {mistake}");
-    }
-}
-
-fn generation() -> Box<dyn Generation> {
-    let settings = ProviderSettings {
-        name: "test".into(),
-        base_url: Some(BaseUrl::parse("http://api.example").unwrap()),
-        api_key: None,
-        headers: BTreeMap::new(),
-    };
-    let provider = lmserver_openai_responses::open(settings, &mut Bare).unwrap();
-    let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
-    start.unwrap().generation
-}
+#[path = "../../../tests/common/drive.rs"]
+mod drive;
+#[path = "../../../tests/common/section.rs"]
+mod section;
 
 /// Everything that came out, `Alive` apart, and then the one end.
-fn outcome(body: &[u8], size: usize) -> Vec<String> {
-    let response = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], body].concat();
-    let mut generation = generation();
-    let (mut seen, mut out) = (Vec::new(), Vec::new());
-    let mut pieces = response.chunks(size);
-    let error = loop {
-        let result = match pieces.next() {
-            Some(piece) => generation.receive(piece, &mut out),
-            None => generation.closed(&mut out),
-        };
-        for output in out.drain(..).filter(|output| *output != Output::Alive) {
-            seen.push(format!("{output:?}"));
-        }
-        let has_ended = seen.iter().any(|line| line.starts_with("End"));
-        match result {
-            Ok(()) if has_ended => break None,
-            Ok(()) => {}
-            Err(error) => break Some(error),
-        }
-    };
-    let ends = seen.iter().filter(|line| line.starts_with("End")).count();
-    assert_eq!(ends + usize::from(error.is_some()), 1, "one end: {seen:?}");
-    assert!(error.is_some() || seen.last().unwrap().starts_with("End"));
+fn outcome(response: &[u8], size: usize) -> Vec<String> {
+    let settings = settings(Some("http://api.example"), None);
+    let provider = lmserver_openai_responses::open(settings, &mut Keys::default()).unwrap();
+    let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
+    let mut seen = Vec::new();
+    let error = drive(
+        response.chunks(size),
+        start.unwrap().generation,
+        &mut |output| {
+            if output != Output::Alive {
+                seen.push(format!("{output:?}"));
+            }
+        },
+    );
     seen.extend(error.map(|error| format!("{error:?}")));
     seen
 }
@@ -113,10 +71,10 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_body_has_one_outcome(body in proptest::collection::vec(piece(), 0..14)) {
-        let body = body.concat();
-        let whole = outcome(&body, body.len() + 64);
+        let response = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &body.concat()].concat();
+        let whole = outcome(&response, response.len());
         for size in [1, 2, 7] {
-            prop_assert_eq!(&outcome(&body, size), &whole);
+            prop_assert_eq!(&outcome(&response, size), &whole);
         }
     }
 }

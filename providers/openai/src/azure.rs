@@ -92,7 +92,8 @@ pub(crate) fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Keys, sent, settings};
+    use crate::section::{Keys, settings};
+    use crate::testing::sent;
 
     #[test]
     fn every_form_of_address_is_known() {
@@ -125,14 +126,14 @@ mod tests {
                 "/openai/v1/chat/completions HTTP/1.1\r\nHost: gateway:8080",
             ),
         ] {
-            let mut section = Keys::of(&keys);
-            let request = sent(open, settings(url, Some("key-1234")), &mut section);
+            let mut section: Keys = keys.into_iter().collect();
+            let request = sent(open, settings(Some(url), Some("key-1234")), &mut section);
             assert!(request.starts_with(&format!("POST {want}")), "{request}");
             assert!(request.contains("api-key: key-1234\r\n"), "{request}");
             assert!(request.contains("\"max_completion_tokens\""), "{request}");
         }
-        let mut section = Keys::of(&[("resource", "r"), ("auth", "entra")]);
-        let request = sent(open, settings("", Some("token")), &mut section);
+        let mut section = Keys::from_iter([("resource", "r"), ("auth", "entra")]);
+        let request = sent(open, settings(None, Some("token")), &mut section);
         assert!(
             request.contains("Authorization: Bearer token\r\n"),
             "{request}"
@@ -164,8 +165,8 @@ mod tests {
                 "api_key: r.openai.azure.com needs a key",
             ),
         ] {
-            let mut section = Keys::of(&keys);
-            let _ = open(settings(url, key), &mut section);
+            let mut section: Keys = keys.into_iter().collect();
+            let _ = open(settings(Some(url), key), &mut section);
             let mistake = section.mistakes.first().map(String::as_str);
             assert!(
                 mistake.is_some_and(|text| text.starts_with(want)),

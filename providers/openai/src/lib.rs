@@ -51,6 +51,10 @@ mod server;
 #[cfg(test)]
 mod testing;
 
+#[cfg(test)]
+#[path = "../../../tests/common/section.rs"]
+mod section;
+
 use lmserver_runtime::http_provider::{Auth, Defaults};
 use lmserver_runtime::plugin::provider::{PluginSection, Provider, ProviderSettings};
 
@@ -97,14 +101,15 @@ const OPENAI_HOST: &str = "api.openai.com";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Keys, sent, settings};
+    use crate::section::{Keys, settings};
+    use crate::testing::sent;
 
     #[test]
     fn without_a_url_it_is_openai() {
-        let request = sent(open, settings("", Some("key-1234")), &mut Keys::default());
+        let request = sent(open, settings(None, Some("key-1234")), &mut Keys::default());
         let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n";
         assert!(request.starts_with(head), "{request}");
-        let provider = open(settings("", Some("k")), &mut Keys::default()).unwrap();
+        let provider = open(settings(None, Some("k")), &mut Keys::default()).unwrap();
         assert_eq!(provider.endpoint().unwrap().port, 443);
     }
 
@@ -114,7 +119,11 @@ mod tests {
             ("", "Authorization: Bearer key-1234"),
             ("https://r.openai.azure.com/openai/v1", "api-key: key-1234"),
         ] {
-            let request = sent(open, settings(url, Some("key-1234")), &mut Keys::default());
+            let request = sent(
+                open,
+                settings(Some(url), Some("key-1234")),
+                &mut Keys::default(),
+            );
             assert!(request.contains(want), "{request}");
             assert_eq!(request.matches("key-1234").count(), 1, "{request}");
         }
@@ -124,22 +133,22 @@ mod tests {
     fn mistakes_are_reported_with_their_key() {
         for (settings, key, want) in [
             (
-                settings("", None),
+                settings(None, None),
                 None,
                 "api_key: api.openai.com needs a key",
             ),
             (
-                settings("http://h", None),
+                settings(Some("http://h"), None),
                 Some(("max_tokens_field", "x")),
                 "max_tokens_field: is",
             ),
             (
-                settings("http://h", None),
+                settings(Some("http://h"), None),
                 Some(("project", "a\n")),
                 "project: the value of",
             ),
         ] {
-            let mut section = Keys::of(key.as_slice());
+            let mut section: Keys = key.into_iter().collect();
             let _ = open(settings, &mut section);
             let [mistake] = &section.mistakes[..] else {
                 panic!("{want}: {:?}", section.mistakes)
@@ -150,17 +159,13 @@ mod tests {
 
     #[test]
     fn keys_of_the_section_change_what_is_sent() {
-        let mut section = Keys {
-            strings: [
-                ("max_tokens_field", "max_tokens"),
-                ("organization", "o"),
-                ("project", "p"),
-            ]
-            .into(),
-            bools: [("include_usage", false)].into(),
-            ..Keys::default()
-        };
-        let request = sent(open, settings("", Some("k")), &mut section);
+        let mut section = Keys::from_iter([
+            ("max_tokens_field", "max_tokens"),
+            ("organization", "o"),
+            ("project", "p"),
+            ("include_usage", "false"),
+        ]);
+        let request = sent(open, settings(None, Some("k")), &mut section);
         for text in [
             "OpenAI-Organization: o",
             "OpenAI-Project: p",

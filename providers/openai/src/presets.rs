@@ -164,7 +164,8 @@ const TABLE: [Preset; 11] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Keys, sent, settings};
+    use crate::section::{Keys, settings};
+    use crate::testing::sent;
 
     #[test]
     fn every_preset_is_somewhere() {
@@ -186,16 +187,20 @@ mod tests {
             ("xai", "/v1/chat/completions", "api.x.ai"),
         ] {
             let (_, open) = PRESETS.iter().find(|(name, _)| *name == kind).unwrap();
-            let request = sent(*open, settings("", Some("key-1234")), &mut Keys::default());
+            let request = sent(
+                *open,
+                settings(None, Some("key-1234")),
+                &mut Keys::default(),
+            );
             let head = format!("POST {line} HTTP/1.1\r\nHost: {host}\r\n");
             assert!(request.starts_with(&head), "{request}");
             assert!(request.contains("Authorization: Bearer key-1234"), "{kind}");
             let mut section = Keys::default();
-            let _ = open(settings("", None), &mut section);
+            let _ = open(settings(None, None), &mut section);
             let is_local = host.starts_with("127");
             assert_eq!(section.mistakes.is_empty(), is_local, "{kind}");
             let mut section = Keys::default();
-            let _ = open(settings("http://h/v1", None), &mut section);
+            let _ = open(settings(Some("http://h/v1"), None), &mut section);
             assert!(section.mistakes.is_empty(), "{kind} elsewhere needs no key");
         }
     }

@@ -1,81 +1,34 @@
 //! Whatever a server sends, and however it is cut: the same outcome, and exactly one end.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Generation, Output, PluginSection, ProviderSettings, StartCx,
-};
+use lmserver_runtime::plugin::provider::{ChatRequest, Output, StartCx};
 use proptest::prelude::*;
 
-struct Bare;
+use drive::drive;
+use section::{Keys, settings};
 
-impl PluginSection for Bare {
-    fn take_string(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        panic!("{key}: {mistake}");
-    }
-}
-
-fn generation() -> Box<dyn Generation> {
-    let settings = ProviderSettings {
-        name: "test".into(),
-        base_url: Some(BaseUrl::parse("http://api.example").unwrap()),
-        api_key: None,
-        headers: BTreeMap::new(),
-    };
-    let provider = lmserver_openai::open(settings, &mut Bare).unwrap();
-    provider
-        .start(&ChatRequest::default(), "m", StartCx::default())
-        .unwrap()
-        .generation
-}
+#[path = "../../../tests/common/drive.rs"]
+mod drive;
+#[path = "../../../tests/common/section.rs"]
+mod section;
 
 /// Everything that came out, `Alive` apart, and then the one end.
 fn outcome(response: &[u8], size: usize) -> Vec<String> {
-    let mut generation = generation();
+    let settings = settings(Some("http://api.example"), None);
+    let provider = lmserver_openai::open(settings, &mut Keys::default()).unwrap();
+    let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
     let mut seen = Vec::new();
-    let mut out = Vec::new();
-    let mut has_ended = false;
-    let mut show = |out: &mut Vec<Output>, has_ended: &mut bool| {
-        for output in out.drain(..).filter(|output| *output != Output::Alive) {
-            assert!(!*has_ended, "{output:?} after the end");
-            *has_ended = matches!(output, Output::End { .. });
-            seen.push(format!("{output:?}"));
-        }
-    };
-    for piece in response.chunks(size) {
-        let result = generation.receive(piece, &mut out);
-        show(&mut out, &mut has_ended);
-        if let Err(error) = result {
-            assert!(!has_ended, "{error} after the end");
-            seen.push(format!("{error:?}"));
-            return seen;
-        }
-    }
-    if !has_ended {
-        let result = generation.closed(&mut out);
-        show(&mut out, &mut has_ended);
-        assert_ne!(result.is_err(), has_ended, "one end: {result:?}");
-        seen.extend(result.err().map(|error| format!("{error:?}")));
-    }
+    let error = drive(
+        response.chunks(size),
+        start.unwrap().generation,
+        &mut |output| {
+            if output != Output::Alive {
+                seen.push(format!("{output:?}"));
+            }
+        },
+    );
+    seen.extend(error.map(|error| format!("{error:?}")));
     seen
 }
 
