@@ -4,18 +4,22 @@
 //!   nothing comes.
 //! - No text is empty; a message is bounded and does not hold the key.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lmserver_runtime::plugin::provider::{
-    BaseUrl, ChatRequest, Generation, OpenProvider, Output, PluginSection, Provider, ProviderError,
-    ProviderSettings, Secret, StartCx,
+    ChatRequest, Generation, OpenProvider, Output, Provider, StartCx,
 };
 
 use crate::{cut, mode};
+use drive::drive;
+use section::{Keys, settings};
+
+#[path = "../../tests/common/drive.rs"]
+mod drive;
+#[path = "../../tests/common/section.rs"]
+mod section;
 
 const KEY: &str = "sk-secret-of-the-fuzzer-0123456789";
 
@@ -51,60 +55,24 @@ pub fn check(data: &[u8], open: OpenProvider) {
 }
 
 fn outcome(pieces: &[&[u8]], open: OpenProvider) -> Vec<String> {
-    let mut generation = generation(open);
-    let mut seen = Seen::default();
-    let mut out = Vec::new();
-    for piece in pieces {
-        let result = generation.receive(piece, &mut out);
-        seen.take(&mut out, result);
-        if seen.is_over
-            && seen
-                .lines
-                .last()
-                .is_some_and(|line| line.starts_with("error"))
-        {
-            return seen.lines;
-        }
-    }
-    if !seen.is_over {
-        let result = generation.closed(&mut out);
-        seen.take(&mut out, result);
-    }
-    assert!(seen.is_over, "an answer has one end");
-    seen.lines
-}
-
-#[derive(Default)]
-struct Seen {
-    lines: Vec<String>,
-    is_over: bool,
-}
-
-impl Seen {
-    fn take(&mut self, out: &mut Vec<Output>, result: Result<(), ProviderError>) {
-        for output in out.drain(..).filter(|output| *output != Output::Alive) {
-            assert!(!self.is_over, "{output:?} behind the end");
-            match &output {
-                Output::Chunk(text) | Output::Reasoning(text) | Output::Refusal(text) => {
-                    assert!(!text.is_empty(), "{output:?}");
-                }
-                Output::Alive | Output::ToolCall(_) => {}
-                Output::End { .. } => self.is_over = true,
+    let mut seen = Vec::new();
+    let error = drive(pieces.iter().copied(), generation(open), &mut |output| {
+        match &output {
+            Output::Alive => return,
+            Output::Chunk(text) | Output::Reasoning(text) | Output::Refusal(text) => {
+                assert!(!text.is_empty(), "{output:?}");
             }
-            self.lines.push(format!("{output:?}"));
+            Output::ToolCall(_) | Output::End { .. } => {}
         }
-        if let Err(error) = result {
-            assert!(!self.is_over, "{error} behind the end");
-            assert!(
-                error.message.len() <= MESSAGE_MAX,
-                "{} bytes",
-                error.message.len()
-            );
-            assert!(!error.message.contains(KEY), "{error}");
-            self.is_over = true;
-            self.lines.push(format!("error {error:?}"));
-        }
+        seen.push(format!("{output:?}"));
+    });
+    if let Some(error) = error {
+        let message = &error.message;
+        assert!(message.len() <= MESSAGE_MAX, "{} bytes", message.len());
+        assert!(!message.contains(KEY), "{error}");
+        seen.push(format!("error {error:?}"));
     }
+    seen
 }
 
 fn packed(input: &[u8]) -> Vec<u8> {
@@ -140,32 +108,11 @@ fn generation(open: OpenProvider) -> Box<dyn Generation> {
 }
 
 fn opened(open: OpenProvider) -> Option<Box<dyn Provider>> {
-    let settings = ProviderSettings {
-        name: "test".into(),
-        base_url: BaseUrl::parse("http://api.example").ok(),
-        api_key: Some(Secret::new(KEY.to_owned())),
-        headers: BTreeMap::new(),
-    };
-    open(settings, &mut Bare)
-}
-
-/// A section without keys.
-struct Bare;
-
-impl PluginSection for Bare {
-    fn take_string(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn take_bool(&mut self, _: &str) -> Option<bool> {
-        None
-    }
-    fn take_integer(&mut self, _: &str) -> Option<i64> {
-        None
-    }
-    fn take_duration(&mut self, _: &str) -> Option<Duration> {
-        None
-    }
-    fn reject(&mut self, key: &str, mistake: &str) {
-        panic!("{key}: {mistake}");
-    }
+    let mut section = Keys::default();
+    let provider = open(
+        settings(Some("http://api.example"), Some(KEY)),
+        &mut section,
+    );
+    assert!(section.mistakes.is_empty(), "{:?}", section.mistakes);
+    provider
 }
