@@ -1,54 +1,11 @@
 use lmserver_runtime::event::ErrorCode;
-use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
+use lmserver_runtime::plugin::provider::ChatRequest;
 
 use super::*;
+use questions::{asking, calls, hi, parts, result, text};
 
-fn message(role: &str, content: Content) -> Message {
-    Message {
-        role: role.into(),
-        content,
-        name: None,
-        tool_calls: None,
-        tool_call_id: None,
-    }
-}
-
-fn text(role: &str, text: &str) -> Message {
-    message(role, Content::Text(text.into()))
-}
-
-fn parts(role: &str, parts: Value) -> Message {
-    let Value::Array(parts) = parts else {
-        panic!("{parts} is no array")
-    };
-    message(role, Content::Parts(parts))
-}
-
-fn result(id: &str, content: &str) -> Message {
-    Message {
-        tool_call_id: Some(id.into()),
-        ..text("tool", content)
-    }
-}
-
-fn calls(calls: Value) -> Message {
-    Message {
-        tool_calls: Some(calls),
-        ..message("assistant", Content::Absent)
-    }
-}
-
-fn asking(messages: Vec<Message>) -> ChatRequest {
-    ChatRequest {
-        messages,
-        ..ChatRequest::default()
-    }
-}
-
-/// A question of one word, to be filled in.
-fn hi() -> ChatRequest {
-    asking(vec![text("user", "Hi")])
-}
+#[path = "../../../../tests/common/questions.rs"]
+mod questions;
 
 fn translated(request: &ChatRequest, model: &str) -> Result<Value, ProviderError> {
     body(&Question::new(request, "bedrock"), model)
