@@ -23,8 +23,6 @@ use serde_json::Value;
 pub(crate) struct Messages {
     answer: Answer,
     counts: Counts,
-    /// The blocks that are calls whose arguments come in fragments; no more than calls.
-    open_calls: Vec<u64>,
 }
 
 /// Tokens, each as last said.
@@ -63,7 +61,6 @@ impl Messages {
         Self {
             answer: Answer::new(seed),
             counts: Counts::default(),
-            open_calls: Vec::new(),
         }
     }
 
@@ -80,27 +77,10 @@ impl Messages {
         if let Some(text) = &delta.thinking {
             self.answer.reasoning(text, out);
         }
-        if let Some(arguments) = &delta.partial_json
-            && self.open_calls.contains(&index)
-        {
-            self.arguments(index, arguments, speaker, out)?;
+        match &delta.partial_json {
+            Some(arguments) => self.answer.arguments(index, arguments, speaker, out),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    fn arguments(
-        &mut self,
-        index: u64,
-        arguments: &str,
-        speaker: Speaker<'_>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), ProviderError> {
-        let fragment = Fragment {
-            number: Some(index),
-            arguments,
-            ..Fragment::default()
-        };
-        self.answer.call(&fragment, speaker, out)
     }
 
     /// A block begins, maybe with content already.
@@ -111,7 +91,7 @@ impl Messages {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
-        self.close_blocks(Some(index), speaker, out)?;
+        self.answer.end_call(index, speaker, out)?;
         match json::str_at(block, "/type") {
             "text" => self.answer.chunk(json::str_at(block, "/text"), out),
             "thinking" => self.answer.reasoning(json::str_at(block, "/thinking"), out),
@@ -127,33 +107,10 @@ impl Messages {
                     name: json::str_at(block, "/name"),
                     arguments: input.as_deref().unwrap_or_default(),
                 };
-                self.answer.call(&fragment, speaker, out)?;
-                if input.is_none() {
-                    self.open_calls.push(index);
-                }
+                self.answer.begin_call(&fragment, speaker, out)?;
             }
             // What the provider runs itself, and what it keeps to itself.
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Blocks have ended. The arguments of a call that has none are `{}`.
-    fn close_blocks(
-        &mut self,
-        index: Option<u64>,
-        speaker: Speaker<'_>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), ProviderError> {
-        let is_closed = |open: &u64| index.is_none_or(|index| index == *open);
-        let closed: Vec<_> = self
-            .open_calls
-            .extract_if(.., |open| is_closed(open))
-            .collect();
-        for index in closed {
-            if self.answer.lacks_arguments(index) {
-                self.arguments(index, "{}", speaker, out)?;
-            }
         }
         Ok(())
     }
@@ -197,15 +154,6 @@ impl Messages {
         });
     }
 
-    fn conclude(
-        &mut self,
-        speaker: Speaker<'_>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), ProviderError> {
-        self.close_blocks(None, speaker, out)?;
-        self.answer.conclude(speaker, out)
-    }
-
     /// Any event but a plain delta.
     fn rare_event(
         &mut self,
@@ -241,12 +189,12 @@ impl Messages {
                 };
                 self.delta(index, &delta, speaker, out)?;
             }
-            "content_block_stop" => self.close_blocks(Some(index), speaker, out)?,
+            "content_block_stop" => self.answer.end_call(index, speaker, out)?,
             "message_delta" => {
                 self.finish(event.get("delta").unwrap_or(&Value::Null), out);
                 self.count(event.get("usage"));
             }
-            "message_stop" => self.conclude(speaker, out)?,
+            "message_stop" => self.answer.conclude(speaker, out)?,
             _ => {}
         }
         Ok(true)
@@ -292,14 +240,11 @@ impl Events for Messages {
         }
         self.finish(document, out);
         self.count(document.get("usage"));
-        self.conclude(speaker, out)?;
+        self.answer.conclude(speaker, out)?;
         Ok(true)
     }
 
     fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
-        if self.answer.has_finish() {
-            self.close_blocks(None, speaker, out)?;
-        }
         self.answer.end(speaker, out)
     }
 

@@ -43,8 +43,6 @@ enum Body {
 #[derive(Debug)]
 struct State {
     answer: Answer,
-    /// The blocks that are calls of the client's tools and have not ended; no more than calls.
-    open_calls: Vec<u64>,
 }
 
 /// The event that a token comes in, read without a copy.
@@ -85,7 +83,6 @@ impl Converse {
             body: Body::Unknown,
             state: State {
                 answer: Answer::new(seed),
-                open_calls: Vec::new(),
             },
         }
     }
@@ -136,7 +133,7 @@ impl Format for Converse {
         if let Body::Document(document) = &self.body {
             return self.state.document(document, speaker, out);
         }
-        self.state.end(speaker, out)
+        self.state.answer.end(speaker, out)
     }
 
     fn has_ended(&self) -> bool {
@@ -210,7 +207,7 @@ impl State {
                 };
                 self.delta(index, &delta, speaker, out)
             }
-            "contentBlockStop" => self.close_calls(Some(index), speaker, out),
+            "contentBlockStop" => self.answer.end_call(index, speaker, out),
             "messageStop" => {
                 self.finish(json::str_at(&event, "/stopReason"));
                 Ok(())
@@ -218,7 +215,7 @@ impl State {
             "metadata" => {
                 self.count(event.get("usage"));
                 if self.answer.has_finish() {
-                    self.end(speaker, out)
+                    self.answer.end(speaker, out)
                 } else {
                     Ok(())
                 }
@@ -241,8 +238,8 @@ impl State {
             self.answer.reasoning(text, out);
         }
         match &delta.tool_use {
-            Some(ToolUse { input: Some(input) }) if self.open_calls.contains(&index) => {
-                self.arguments(index, input, speaker, out)
+            Some(ToolUse { input: Some(input) }) => {
+                self.answer.arguments(index, input, speaker, out)
             }
             _ => Ok(()),
         }
@@ -257,7 +254,7 @@ impl State {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
-        self.close_calls(Some(index), speaker, out)?;
+        self.answer.end_call(index, speaker, out)?;
         // What the provider runs itself is no call.
         if json::str_at(tool_use, "/type") == "server_tool_use" {
             return Ok(());
@@ -269,43 +266,7 @@ impl State {
             name: json::str_at(tool_use, "/name"),
             arguments: input.as_deref().unwrap_or_default(),
         };
-        self.answer.call(&fragment, speaker, out)?;
-        if input.is_none() {
-            self.open_calls.push(index);
-        }
-        Ok(())
-    }
-
-    fn arguments(
-        &mut self,
-        index: u64,
-        arguments: &str,
-        speaker: Speaker<'_>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), ProviderError> {
-        let fragment = Fragment {
-            number: Some(index),
-            arguments,
-            ..Fragment::default()
-        };
-        self.answer.call(&fragment, speaker, out)
-    }
-
-    /// Blocks have ended. The arguments of a call that has none are `{}`.
-    fn close_calls(
-        &mut self,
-        index: Option<u64>,
-        speaker: Speaker<'_>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), ProviderError> {
-        let is_closed = |open: &mut u64| index.is_none_or(|index| index == *open);
-        let closed: Vec<_> = self.open_calls.extract_if(.., is_closed).collect();
-        for index in closed {
-            if self.answer.lacks_arguments(index) {
-                self.arguments(index, "{}", speaker, out)?;
-            }
-        }
-        Ok(())
+        self.answer.begin_call(&fragment, speaker, out)
     }
 
     fn finish(&mut self, reason: &str) {
@@ -332,13 +293,6 @@ impl State {
             cached_tokens: cached,
             ..Usage::default()
         });
-    }
-
-    fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
-        if self.answer.has_finish() {
-            self.close_calls(None, speaker, out)?;
-        }
-        self.answer.end(speaker, out)
     }
 
     /// The whole body was text: an error, or the answer of a gateway that does not stream.

@@ -16,6 +16,8 @@ pub struct Answer {
     /// What the provider has said about the cost; goes into the end.
     pub usage: Option<Usage>,
     calls: ToolCalls,
+    /// The numbers of calls whose arguments still come; no more than calls.
+    open_calls: Vec<u64>,
     finish: Option<Finish>,
     /// Text, reasoning or refusal was published.
     has_text: bool,
@@ -29,6 +31,7 @@ impl Answer {
         Self {
             usage: None,
             calls: ToolCalls::new(seed),
+            open_calls: Vec::new(),
             finish: None,
             has_text: false,
             has_ended: false,
@@ -65,6 +68,67 @@ impl Answer {
             speaker.own_error(ErrorCode::TooLarge, &format!("sent too much: {error}"))
         })?;
         out.extend(call.map(Output::ToolCall));
+        Ok(())
+    }
+
+    /// Publishes the beginning of a call in a format that tells where one ends. Its arguments are
+    /// to come unless they are here.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub fn begin_call(
+        &mut self,
+        fragment: &Fragment<'_>,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        self.call(fragment, speaker, out)?;
+        let open = fragment.number.filter(|_| fragment.arguments.is_empty());
+        self.open_calls.extend(open);
+        Ok(())
+    }
+
+    /// Publishes a piece of the arguments of a call that has begun; without one it is not for the
+    /// client.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub fn arguments(
+        &mut self,
+        number: u64,
+        arguments: &str,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        if !self.open_calls.contains(&number) {
+            return Ok(());
+        }
+        let fragment = Fragment {
+            number: Some(number),
+            arguments,
+            ..Fragment::default()
+        };
+        self.call(&fragment, speaker, out)
+    }
+
+    /// A call that has begun is complete, if it is one; its arguments are `{}` where none came. The
+    /// end of the answer does so with all.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub fn end_call(
+        &mut self,
+        number: u64,
+        speaker: Speaker<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ProviderError> {
+        if self.lacks_arguments(number) {
+            self.arguments(number, "{}", speaker, out)?;
+        }
+        self.open_calls.retain(|open| *open != number);
         Ok(())
     }
 
@@ -111,6 +175,9 @@ impl Answer {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
+        while let Some(number) = self.open_calls.first().copied() {
+            self.end_call(number, speaker, out)?;
+        }
         let has_calls = !self.calls.is_empty();
         let finish_reason = match self.finish {
             // A failure before the first token may leave nothing but the end mark.
@@ -226,6 +293,39 @@ mod tests {
             });
             assert_eq!(got, [want, want], "{reasons:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_ends_without_arguments_has_an_empty_object() {
+        let (mut answer, mut out) = (Answer::new(1), Vec::new());
+        let begin = |answer: &mut Answer, number, arguments, out: &mut Vec<Output>| {
+            let fragment = Fragment {
+                number: Some(number),
+                id: "i",
+                name: "f",
+                arguments,
+            };
+            answer.begin_call(&fragment, SPEAKER, out).unwrap();
+        };
+        begin(&mut answer, 0, "[1]", &mut out);
+        begin(&mut answer, 2, "", &mut out);
+        begin(&mut answer, 3, "", &mut out);
+        begin(&mut answer, 4, "", &mut out);
+        // Not begun, complete already, begun, ended.
+        for (number, arguments) in [(1, "a"), (0, "b"), (2, "[2]"), (3, "")] {
+            let taken = answer.arguments(number, arguments, SPEAKER, &mut out);
+            taken.unwrap();
+            answer.end_call(number, SPEAKER, &mut out).unwrap();
+        }
+        answer.arguments(3, "c", SPEAKER, &mut out).unwrap();
+        answer.conclude(SPEAKER, &mut out).unwrap();
+        let mut calls = [const { String::new() }; 4];
+        for output in out {
+            if let Output::ToolCall(call) = output {
+                calls[call.index as usize] += &call.arguments;
+            }
+        }
+        assert_eq!(calls, ["[1]", "[2]", "{}", "{}"]);
     }
 
     #[test]
