@@ -37,6 +37,7 @@ use crate::run::acknowledging::Acknowledging;
 use crate::run::dial::Dial;
 use crate::run::pool::Pool;
 use crate::run::warm::Warm;
+use crate::sys::mio::MioSys;
 use crate::sys::{ListenAddr, Signal, SockId, Sys, SysEvent};
 use crate::time::Moment;
 use crate::timers::{Owner, Timers};
@@ -111,6 +112,18 @@ struct Buffers {
     dirty: Vec<ChannelId>,
     slow: Vec<ConnId>,
     abandoned: Vec<ChannelId>,
+}
+
+impl Reactor<MioSys> {
+    /// [Runs](Self::run) on the operating system. It is here that the loop is made for it, so that
+    /// this package's optimisation is the loop's too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_here(&mut self) -> io::Result<()> {
+        self.run()
+    }
 }
 
 impl<S: Sys> Reactor<S> {

@@ -89,7 +89,7 @@ fn serve(listen: &ListenAddr, settings: Settings) -> Result<(), String> {
         ListenAddr::Unix(_) => log::info!("listening on {}", show_listen(&at)),
     }
     reactor
-        .run()
+        .run_here()
         .map_err(|error| format!("the fake cannot go on: {error}"))
 }
 

@@ -56,7 +56,7 @@ fn serve(mut config: Config, plugins: &Plugins, reloader: Reloader) -> Result<()
         ListenAddr::Unix(_) => log::info!("listening on {}", show_listen(&at)),
     }
     reactor
-        .run()
+        .run_here()
         .map_err(|error| format!("the server cannot go on: {error}"))
 }
 
