@@ -19,9 +19,9 @@ use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
 use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx, Transport};
 
 mod asked;
-mod checksum;
 mod dialect;
 mod frame;
+mod gzip;
 mod pieces;
 mod playing;
 mod schema;

@@ -6,13 +6,14 @@
 
 /// The checksum of what went through, and how much that was.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Crc {
+pub struct Crc {
     sum: u32,
     amount: u64,
 }
 
 impl Crc {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// Takes the bytes that follow.
+    pub fn update(&mut self, bytes: &[u8]) {
         let register = bytes.iter().fold(!self.sum, |register, byte| {
             let [low, ..] = register.to_le_bytes();
             let step = TABLE.get(usize::from(low ^ byte)).copied();
@@ -23,13 +24,15 @@ impl Crc {
     }
 
     /// The checksum alone.
-    pub(crate) fn sum(self) -> u32 {
+    #[must_use]
+    pub fn sum(self) -> u32 {
         self.sum
     }
 
     /// The trailer of gzip that this has: checksum and size modulo 2^32 (RFC 1952 §2.3.1), as one
     /// number of which the checksum is the lower half.
-    pub(crate) fn trailer(self) -> u64 {
+    #[must_use]
+    pub fn trailer(self) -> u64 {
         self.amount << 32 | u64::from(self.sum)
     }
 }

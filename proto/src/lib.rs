@@ -5,7 +5,7 @@
 
 pub mod aws_event_stream;
 pub mod centrifuge;
-mod crc;
+pub mod crc;
 pub mod http1;
 pub mod json;
 pub mod ndjson;

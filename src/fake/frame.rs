@@ -3,7 +3,7 @@
 use lmserver_proto::http1::server::{Answering, Connection};
 use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version, write_chunk};
 
-use super::checksum::Gzip;
+use super::gzip::Gzip;
 use super::settings::Settings;
 
 /// One answer's framing.

@@ -1,14 +1,8 @@
 //! Bedrock ConverseStream: messages of AWS' binary event stream.
-//!
-//! ```text
-//!   total length u32 │ header length u32 │ CRC-32 of these │ headers │ payload │ CRC-32 of all
-//! ```
-//!
-//! All numbers are big endian. A header is the length of its name, its name, a 7 for a string, the
-//! length of that in two bytes, and the string.
+
+use lmserver_proto::aws_event_stream::{Value, write_message};
 
 use super::{BAD_JSON, Block, Said, Say, Voice, error, fill, list, quote, quote_or_null};
-use crate::fake::checksum::crc32;
 
 pub(super) fn say(voice: &mut Voice, say: &Say<'_>, out: &mut Vec<u8>) {
     match say {
@@ -82,7 +76,7 @@ fn exception(voice: &Voice, status: u16, out: &mut Vec<u8>) {
         (":content-type", "application/json"),
         (":message-type", "exception"),
     ];
-    message(&headers, &error::body(voice.dialect, status), out);
+    message(headers, &error::body(voice.dialect, status), out);
 }
 
 fn event(kind: &str, payload: &str, out: &mut Vec<u8>) {
@@ -91,34 +85,13 @@ fn event(kind: &str, payload: &str, out: &mut Vec<u8>) {
         (":content-type", "application/json"),
         (":message-type", "event"),
     ];
-    message(&headers, payload, out);
+    message(headers, payload, out);
 }
 
-fn message(headers: &[(&str, &str)], payload: &str, out: &mut Vec<u8>) {
-    let mut fields = Vec::new();
-    for (name, value) in headers {
-        // They are all short.
-        let (Ok(name_len), Ok(len)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
-            continue;
-        };
-        fields.push(name_len);
-        fields.extend_from_slice(name.as_bytes());
-        fields.push(STRING);
-        fields.extend_from_slice(&len.to_be_bytes());
-        fields.extend_from_slice(value.as_bytes());
-    }
-    let total = fields.len() + payload.len() + FRAME_BYTES;
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes();
-    let mut message = Vec::with_capacity(total);
-    message.extend_from_slice(&number(total));
-    message.extend_from_slice(&number(fields.len()));
-    let prelude = crc32(0, &message);
-    message.extend_from_slice(&prelude.to_be_bytes());
-    message.extend_from_slice(&fields);
-    message.extend_from_slice(payload.as_bytes());
-    let all = crc32(0, &message);
-    message.extend_from_slice(&all.to_be_bytes());
-    out.extend_from_slice(&message);
+fn message(headers: [(&str, &str); 3], payload: &str, out: &mut Vec<u8>) {
+    let headers = headers.map(|(name, value)| (name, Value::String(value)));
+    // They are short: nothing is too long.
+    let _ = write_message(out, &headers, payload.as_bytes());
 }
 
 pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
@@ -152,9 +125,3 @@ pub(super) fn whole(voice: &Voice, said: &Said<'_>) -> String {
 const REASONS: [&str; 4] = ["end_turn", "max_tokens", "tool_use", "content_filtered"];
 
 const USAGE: &str = r#"{"inputTokens":$,"outputTokens":$,"totalTokens":$}"#;
-
-/// The type of a header that is a string.
-const STRING: u8 = 7;
-
-/// Bytes of a message beside headers and payload.
-const FRAME_BYTES: usize = 16;
