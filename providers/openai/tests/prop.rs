@@ -1,35 +1,12 @@
 //! Whatever a server sends, and however it is cut: the same outcome, and exactly one end.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use lmserver_runtime::plugin::provider::{ChatRequest, Output, StartCx};
 use proptest::prelude::*;
 
-use drive::drive;
-use section::{Keys, settings};
+#[path = "../../../tests/common/outcome.rs"]
+mod outcome;
 
-#[path = "../../../tests/common/drive.rs"]
-mod drive;
-#[path = "../../../tests/common/section.rs"]
-mod section;
-
-/// Everything that came out, `Alive` apart, and then the one end.
 fn outcome(response: &[u8], size: usize) -> Vec<String> {
-    let settings = settings(Some("http://api.example"), None);
-    let provider = lmserver_openai::open(settings, &mut Keys::default()).unwrap();
-    let start = provider.start(&ChatRequest::default(), "m", StartCx::default());
-    let mut seen = Vec::new();
-    let error = drive(
-        response.chunks(size),
-        start.unwrap().generation,
-        &mut |output| {
-            if output != Output::Alive {
-                seen.push(format!("{output:?}"));
-            }
-        },
-    );
-    seen.extend(error.map(|error| format!("{error:?}")));
-    seen
+    outcome::outcome(lmserver_openai::open, response, size)
 }
 
 /// Pieces of which streams, documents and nonsense are made.
