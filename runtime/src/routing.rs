@@ -27,7 +27,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use backoff::backoff;
+pub(crate) use backoff::{LONGEST_DEMAND, backoff};
 pub(crate) use breaker::{Change, Verdict};
 pub(crate) use ledger::{Ledger, Slot, Standing};
 pub(crate) use plan::{Choice, Tried};

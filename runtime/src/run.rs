@@ -61,8 +61,8 @@ pub(crate) struct Run {
 pub(crate) enum Wait {
     /// Its turn at the target.
     Queue { since: Moment, until: Moment },
-    /// To try the target again.
-    Backoff { until: Moment },
+    /// To try the target again; past an open breaker no longer than it has patience.
+    Backoff { until: Moment, patience: Moment },
 }
 
 /// The attempt that goes on.
@@ -172,7 +172,7 @@ impl Run {
     pub(crate) fn deadline(&self) -> Option<(Moment, Option<Timer>)> {
         match self.wait {
             Some(Wait::Queue { until, .. }) => return Some((until, Some(Timer::Queue))),
-            Some(Wait::Backoff { until }) => return Some((until, Some(Timer::Backoff))),
+            Some(Wait::Backoff { until, .. }) => return Some((until, Some(Timer::Backoff))),
             None => {}
         }
         let timers = &self.current_target()?.instance.timers;

@@ -216,3 +216,83 @@ fn a_stop_waits_for_a_retry_within_the_drain_time_and_no_longer() {
         assert_eq!(town.world.sys().open_sockets(), 0);
     }
 }
+
+#[test]
+fn a_burst_of_rate_limits_that_name_their_time_opens_no_breaker() {
+    let limited = refuses("429 Too Many Requests", "Retry-After: 1");
+    let upstream = (0..6).fold(Upstream::new(), |it, _| it.plays("a", limited.clone()));
+    let upstream = upstream.plays("a", says("Hello"));
+    let mut town = Town::new(setup(), upstream, &[(0, "default"); 6]);
+    town.run();
+    for n in 0..6 {
+        let (ending, attempts, at) = town.ending(n);
+        assert_eq!(ending, "stop", "question {n}");
+        assert_eq!(attempts, ["up/a provider_rate_limited"]);
+        assert!((1000..1200).contains(&at), "{at} ms");
+    }
+    assert_eq!(town.metrics().breaker_openings, 0);
+    town.world.expect_nothing_left();
+}
+
+#[test]
+fn one_that_limits_without_a_time_or_for_long_is_left_alone() {
+    for field in ["", "Retry-After: 61"] {
+        let limited = refuses("429 Too Many Requests", field);
+        let asks: Vec<_> = (0..6).map(|n| (n * 10, "default")).collect();
+        let mut town = Town::new(setup(), Upstream::new().plays("a", limited), &asks);
+        town.run();
+        assert!(town.metrics().breaker_openings > 0, "{field}");
+    }
+}
+
+/// Six at once, of whose failures the fifth opens the breaker for this long.
+fn burst(cooldown: Duration, then: Vec<Act>) -> Town {
+    let mut setup = Setup::new(1);
+    setup.resilience = Resilience {
+        breaker_cooldown: cooldown,
+        ..Resilience::default()
+    };
+    setup.openai("up", "up.example");
+    setup.model("default", &["up/a".into()]);
+    let upstream = (0..6).fold(Upstream::new(), |it, _| it.plays("a", busy()));
+    let mut town = Town::new(setup, upstream.plays("a", then), &[(0, "default"); 6]);
+    town.run();
+    town.world.expect_nothing_left();
+    town
+}
+
+/// Those whose breaker opened while they waited: how they ended, and in which second.
+fn waited(town: &Town) -> Vec<(String, u64)> {
+    let ends = (0..6).map(|n| town.ending(n));
+    let waited = ends.filter(|(_, attempts, _)| !attempts.is_empty());
+    let mut waited: Vec<_> = waited.map(|(it, _, at)| (it, at / 1000)).collect();
+    waited.sort();
+    waited
+}
+
+#[test]
+fn who_waits_to_try_again_outlasts_a_breaker_that_opens_meanwhile() {
+    let town = burst(Duration::from_secs(30), says("Hello"));
+    let waited = waited(&town);
+    assert_eq!(waited.len(), 4, "{waited:?}");
+    let probed = |(it, at): &(String, u64)| it == "stop" && (30..33).contains(at);
+    assert!(waited.iter().all(probed), "{waited:?}");
+}
+
+#[test]
+fn nobody_waits_for_a_breaker_longer_than_a_minute() {
+    // A probe would be due too late.
+    let late = burst(Duration::from_secs(120), says("Hello"));
+    let all = vec![("provider_overloaded".to_owned(), 0); 4];
+    assert_eq!(waited(&late), all);
+    // The probe takes its time; whoever waits for its outcome does not.
+    let mut slow = vec![Act::Wait(50_000)];
+    slow.extend(says("Hello"));
+    let waited = waited(&burst(Duration::from_secs(30), slow));
+    assert_eq!(waited.len(), 4, "{waited:?}");
+    let given_up = waited
+        .iter()
+        .filter(|(it, at)| it == "provider_overloaded" && (58..61).contains(at));
+    assert_eq!(given_up.count(), 3, "{waited:?}");
+    assert_eq!(waited[3].0, "stop");
+}

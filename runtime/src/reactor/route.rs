@@ -18,7 +18,7 @@ use crate::effect::Effect;
 use crate::event::{ErrorCode, Event, Failure};
 use crate::ids::RunId;
 use crate::plugin::provider::ProviderError;
-use crate::routing::{Change, Choice, Slot, Standing, Target, Verdict, backoff};
+use crate::routing::{Change, Choice, LONGEST_DEMAND, Slot, Standing, Target, Verdict, backoff};
 use crate::run::dial::seconds;
 use crate::run::{Run, Wait};
 use crate::sys::Sys;
@@ -52,12 +52,16 @@ impl<S: Sys> Reactor<S> {
         self.fail(id, error, false);
     }
 
-    /// The wait before a retry is over.
+    /// The wait before a retry is over. Where the breaker has opened meanwhile it goes on until the
+    /// next probe is due, as long as the run has patience.
     pub(super) fn try_again(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        run.wait = None;
+        let patience = match run.wait.take() {
+            Some(Wait::Backoff { patience, .. }) => patience,
+            Some(Wait::Queue { .. }) | None => self.now,
+        };
         let index = run.target;
         let Some(target) = run.current_target() else {
             return;
@@ -69,7 +73,14 @@ impl<S: Sys> Reactor<S> {
             Standing::Free => Choice::Ask(index),
             Standing::Busy => Choice::Wait(index),
             Standing::Full => Choice::Full(index),
-            Standing::Shut(until) => Choice::Nobody(Some(until)),
+            Standing::Shut(until) => {
+                let until = until.max(self.now + SHORTLY);
+                if until <= patience {
+                    run.wait = Some(Wait::Backoff { until, patience });
+                    return self.arm_run(id);
+                }
+                Choice::Nobody(Some(until))
+            }
         };
         self.go(id, choice);
     }
@@ -137,6 +148,7 @@ impl<S: Sys> Reactor<S> {
         }
         let goes_on = !run.content;
         let verdict = match &attempt {
+            _ if names_its_time(&error) => Verdict::Unknown,
             _ if error.code.blames_target() => Verdict::Failure,
             Some(_) if error.code != ErrorCode::Internal => Verdict::Success,
             _ => Verdict::Unknown,
@@ -194,6 +206,7 @@ impl<S: Sys> Reactor<S> {
         run.retries += 1;
         run.wait = Some(Wait::Backoff {
             until: self.now + wait,
+            patience: self.now + wait.max(LONGEST_DEMAND),
         });
         self.metrics.retries += 1;
         self.arm_run(id);
@@ -358,6 +371,13 @@ impl<S: Sys> Reactor<S> {
             self.agenda.push(Effect::Begin { run: id });
         }
     }
+}
+
+/// Does a target only say when it is to be asked again, soon enough to wait for it? Then it works.
+/// One that limits us without a word of the time, or for long, is left alone like one that fails.
+fn names_its_time(error: &ProviderError) -> bool {
+    error.code == ErrorCode::ProviderRateLimited
+        && error.retry_after.is_some_and(|wait| wait <= LONGEST_DEMAND)
 }
 
 /// A random number.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// The longest wait that a provider may demand. Who demands more is not asked again.
-const LONGEST_DEMAND: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_DEMAND: Duration = Duration::from_secs(60);
 
 /// The wait before the retry after `retries` others; none where the provider demands too long a
 /// one.
