@@ -40,7 +40,6 @@ pub(crate) fn body(
 ) -> Result<Value, ProviderError> {
     let request = question.request;
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
     let (system, messages) = conversation(question)?;
     if !system.is_empty() {
         body.insert("system".into(), system.into());
@@ -80,7 +79,8 @@ pub(crate) fn body(
         }
     }
     lenient::merge(&mut body, &request.extra);
-    // What is read is a stream, whatever was asked for.
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    body.insert("model".into(), model.into());
     body.insert("stream".into(), true.into());
     Ok(Value::Object(body))
 }

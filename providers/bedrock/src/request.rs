@@ -58,6 +58,8 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
     thinking::apply(question, model, &mut body)?;
     options(question, model, &mut body)?;
     lenient::merge(&mut body, &request.extra);
+    // The path has named it.
+    body.remove("modelId");
     Ok(Value::Object(body))
 }
 

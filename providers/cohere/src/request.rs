@@ -21,7 +21,6 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
     };
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
     body.insert("messages".into(), messages?);
     for (name, value) in [
         ("temperature", request.temperature.map(Value::from)),
@@ -39,7 +38,8 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
         body.insert(name.into(), value.clone());
     }
     json::merge(&mut body, &request.extra);
-    // What is read is a stream, whatever was asked for.
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    body.insert("model".into(), model.into());
     body.insert("stream".into(), true.into());
     Ok(body.into())
 }

@@ -139,7 +139,7 @@ fn every_option_has_its_place() {
         (
             "extra comes last, but the answer stays a stream",
             json!({"temperature": 0.5, "extra": {
-                "stream": false, "temperature": null, "k": 40, "safety_mode": "NONE"}}),
+                "model": "another", "stream": false, "temperature": null, "k": 40, "safety_mode": "NONE"}}),
             plain(json!({"k": 40, "safety_mode": "NONE"})),
         ),
     ] {

@@ -56,6 +56,8 @@ pub(crate) fn body(
         body.insert("toolConfig".into(), config);
     }
     json::merge(&mut body, &question.request.extra);
+    // The path has named it.
+    body.remove("model");
     Ok(body.into())
 }
 

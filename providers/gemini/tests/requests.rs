@@ -184,7 +184,7 @@ fn every_option_has_its_place() {
         (
             "extra comes last",
             json!({"temperature": 0.5, "extra": {
-                "generationConfig": {"temperature": null, "topK": 40},
+                "model": "another", "generationConfig": {"temperature": null, "topK": 40},
                 "tools": [{"googleSearch": {}}], "cachedContent": "cachedContents/1"}}),
             with_key(
                 with_key(

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, ProviderError> {
     let request = question.request;
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
     body.insert("messages".into(), messages(question)?.into());
     let options = options(question)?;
     let format = match question.response_format()? {
@@ -27,7 +26,8 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
         body.extend(value.map(|value| (name.to_owned(), value)));
     }
     json::merge(&mut body, &request.extra);
-    // What is read is a stream, whatever was asked for.
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    body.insert("model".into(), model.into());
     body.insert("stream".into(), true.into());
     Ok(body.into())
 }

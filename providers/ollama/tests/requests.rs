@@ -111,7 +111,7 @@ fn every_option_has_its_place() {
         (
             "extra comes last, but the answer stays a stream",
             json!({"temperature": 0.5, "extra": {
-                "stream": false, "keep_alive": "5m", "options": {"num_ctx": 8192, "temperature": null}}}),
+                "model": "another", "stream": false, "keep_alive": "5m", "options": {"num_ctx": 8192, "temperature": null}}}),
             plain(json!({"keep_alive": "5m", "options": {"num_ctx": 8192}})),
         ),
     ] {

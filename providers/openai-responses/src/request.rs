@@ -21,7 +21,6 @@ pub(crate) fn body(
     let question = Question::new(request, "openai-responses");
     question.refuse(!request.stop.is_empty(), "stop")?;
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
     body.insert("input".into(), input(&question)?.into());
     body.insert("store".into(), habits.store.into());
     let reasoning: Map<_, _> = [
@@ -64,7 +63,8 @@ pub(crate) fn body(
     {
         body.entry("metadata").or_insert_with(|| notes.clone());
     }
-    // What is read is a stream, whatever was asked for.
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    body.insert("model".into(), model.into());
     body.insert("stream".into(), true.into());
     Ok(Value::Object(body))
 }
@@ -450,9 +450,10 @@ mod tests {
             store: true,
             summary: Some("auto".into()),
         };
-        let Value::Object(extra) =
-            json!({"stream": false, "include": ["x"], "reasoning": {"a": 1}})
-        else {
+        let extra = json!({
+            "model": "another", "stream": false, "include": ["x"], "reasoning": {"a": 1},
+        });
+        let Value::Object(extra) = extra else {
             panic!("an object")
         };
         let request = ChatRequest {

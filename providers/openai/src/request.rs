@@ -10,7 +10,6 @@ use crate::dialect::Dialect;
 /// The body of the request.
 pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Value {
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
     let system = request
         .system
         .iter()
@@ -58,7 +57,8 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
     let options = options.filter(|(name, _)| dialect.has_hints || !Question::is_hint(name));
     body.extend(options.map(|(name, value)| (name.clone(), value.clone())));
     merge(&mut body, &request.extra);
-    // What is read is a stream, whatever was asked for.
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    body.insert("model".into(), model.into());
     body.insert("stream".into(), true.into());
     Value::Object(body)
 }
@@ -235,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn extra_comes_last_but_the_answer_stays_a_stream() {
+    fn extra_comes_last_but_the_answer_stays_a_stream_of_the_same_model() {
         let extra = json!({
             "stream": false, "stream_options": {"include_obfuscation": false}, "top_p": null,
-            "temperature": 2, "top_k": 40, "store": true,
+            "temperature": 2, "top_k": 40, "store": true, "model": "another",
         });
         let Value::Object(extra) = extra else {
             panic!("an object")

@@ -252,10 +252,10 @@ fn options_are_translated() {
         ],
     );
     add(
-        "extra comes last, but a stream it stays",
+        "extra comes last, but a stream of the same model it stays",
         ChatRequest {
             extra: json!({"top_k": 5, "max_tokens": 9, "stream": false, "metadata": {"x": 1},
-                          "messages": null})
+                          "messages": null, "model": "another"})
             .as_object()
             .unwrap()
             .clone(),

@@ -224,6 +224,7 @@ fn options_are_translated() {
                 "guardrailConfig": {"guardrailIdentifier": "g"},
                 "inferenceConfig": {"maxTokens": 9},
                 "additionalModelRequestFields": {"top_k": 5},
+                "modelId": "another",
             })
             .as_object()
             .unwrap()
@@ -234,6 +235,7 @@ fn options_are_translated() {
             ("/guardrailConfig/guardrailIdentifier", json!("g")),
             ("/inferenceConfig", json!({"maxTokens": 9})),
             ("/additionalModelRequestFields", json!({"top_k": 5})),
+            ("/modelId", Value::Null),
         ],
     );
     for (name, request, wants) in cases {
