@@ -45,7 +45,7 @@ pub use finish::Finish;
 pub use instance::{Auth, Defaults, Instance};
 pub use provider::Api;
 pub use question::{
-    Call, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,
+    Call, Effort, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,
 };
 pub use stream::{Format, Stream};
 pub use template::Template;

@@ -3,17 +3,8 @@
 //! Older models take a budget of tokens, newer ones a level of effort and find the amount
 //! themselves. Either way thinking counts towards `max_tokens`, so there must be room for it. Those
 //! with a budget do not think amid tool calls unless they are told again what they thought before
-//! them.
-//!
-//! | `reasoning_effort` | budget | effort |
-//! | --- | --- | --- |
-//! | `none` | thinking is disabled | the same |
-//! | `minimal` | 1024 | `low` |
-//! | `low` | 2048 | `low` |
-//! | `medium` | 8192 | `medium` |
-//! | `high` | 16384 | `high` |
-//! | `xhigh` | 32768 | `xhigh` |
-//! | `max` | 32768 | `max` |
+//! them. The words and what they are worth are those of
+//! [`Effort`](lmserver_runtime::http_provider::Effort); `none` disables thinking.
 
 use lmserver_runtime::http_provider::{Question, json as lenient};
 use lmserver_runtime::plugin::provider::ProviderError;
@@ -64,25 +55,16 @@ pub(crate) fn apply(
 ) -> Result<u64, ProviderError> {
     let request = question.request;
     let otherwise = request.max_tokens.unwrap_or(default_max_tokens);
-    let Some(word) = request.reasoning_effort.as_deref() else {
+    let Some(effort) = question.effort()? else {
+        if request.reasoning_effort.is_some() {
+            body.insert("thinking".into(), json!({"type": "disabled"}));
+        }
         return Ok(otherwise);
-    };
-    if word == "none" {
-        body.insert("thinking".into(), json!({"type": "disabled"}));
-        return Ok(otherwise);
-    }
-    let Some((_, budget, effort)) = LEVELS.iter().find(|(name, ..)| *name == word) else {
-        let want = "none, minimal, low, medium, high, xhigh or max";
-        return Err(question.wrong("reasoning_effort", want));
     };
     if request.temperature.is_some_and(|value| value < 1.0) {
         return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
     }
-    // A limit that was asked for holds for both; else thinking takes nothing from the answer.
-    let (limit, budget) = match request.max_tokens {
-        None => (otherwise.saturating_add(*budget), *budget),
-        Some(limit) => (limit, (*budget).min((limit / 2).max(LEAST_BUDGET))),
-    };
+    let (limit, budget) = effort.limits(request.max_tokens, default_max_tokens);
     match style {
         // Refused there, and clients of other APIs have no place for what was thought.
         Thinking::Budget if has_forgotten(body) => {}
@@ -99,7 +81,7 @@ pub(crate) fn apply(
         Thinking::Adaptive => {
             let mut more = Map::new();
             more.insert("thinking".into(), json!({"type": "adaptive"}));
-            more.insert("output_config".into(), json!({"effort": effort}));
+            more.insert("output_config".into(), json!({"effort": effort.level}));
             lenient::merge(body, &more);
         }
     }
@@ -125,19 +107,6 @@ fn has_forgotten(body: &Map<String, Value>) -> bool {
         .is_some_and(|kind| kind.ends_with("thinking"));
     !begins_with_thought && kinds.any(|kind| kind == "tool_use")
 }
-
-/// The least budget that the API takes.
-const LEAST_BUDGET: u64 = 1024;
-
-/// Word, budget, effort.
-const LEVELS: [(&str, u64, &str); 6] = [
-    ("minimal", LEAST_BUDGET, "low"),
-    ("low", 2048, "low"),
-    ("medium", 8192, "medium"),
-    ("high", 16_384, "high"),
-    ("xhigh", 32_768, "xhigh"),
-    ("max", 32_768, "max"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -2,17 +2,8 @@
 //!
 //! The API has a level of effort for all models. Claude before 4.6 knows none: it takes a budget
 //! of tokens among the fields that the API hands on, and wants a limit above it. Amid tool calls it
-//! does not think.
-//!
-//! | `reasoning_effort` | effort | budget |
-//! | --- | --- | --- |
-//! | `none` | none is told | the same |
-//! | `minimal` | `low` | 1024 |
-//! | `low` | `low` | 2048 |
-//! | `medium` | `medium` | 8192 |
-//! | `high` | `high` | 16384 |
-//! | `xhigh` | `xhigh` | 32768 |
-//! | `max` | `max` | 32768 |
+//! does not think. The words and what they are worth are those of
+//! [`Effort`](lmserver_runtime::http_provider::Effort); of `none` nothing is told.
 
 use lmserver_runtime::http_provider::{Question, json as lenient};
 use lmserver_runtime::plugin::provider::ProviderError;
@@ -25,13 +16,8 @@ pub(crate) fn apply(
     body: &mut Map<String, Value>,
 ) -> Result<(), ProviderError> {
     let request = question.request;
-    let word = request.reasoning_effort.as_deref().unwrap_or("none");
-    if word == "none" {
+    let Some(effort) = question.effort()? else {
         return Ok(());
-    }
-    let Some((_, budget, effort)) = LEVELS.iter().find(|(name, ..)| *name == word) else {
-        let want = "none, minimal, low, medium, high, xhigh or max";
-        return Err(question.wrong("reasoning_effort", want));
     };
     let more = if takes_budget(model) {
         // Refused there: nobody has told them what they thought before the calls.
@@ -41,11 +27,7 @@ pub(crate) fn apply(
         if request.temperature.is_some_and(|value| value < 1.0) {
             return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
         }
-        // A limit that was asked for holds for both; else thinking takes nothing from the answer.
-        let (limit, budget) = match request.max_tokens {
-            None => (ANSWER_TOKENS + budget, *budget),
-            Some(limit) => (limit, (*budget).min((limit / 2).max(LEAST_BUDGET))),
-        };
+        let (limit, budget) = effort.limits(request.max_tokens, ANSWER_TOKENS);
         if limit <= budget {
             let want = "more than 1024 where `reasoning_effort` is set";
             return Err(question.wrong("max_tokens", want));
@@ -56,7 +38,7 @@ pub(crate) fn apply(
                 {"thinking": {"type": "enabled", "budget_tokens": budget}},
         })
     } else {
-        json!({"outputConfig": {"effort": effort}})
+        json!({"outputConfig": {"effort": effort.level}})
     };
     if let Value::Object(more) = more {
         lenient::merge(body, &more);
@@ -85,21 +67,8 @@ fn is_amid_calls(body: &Map<String, Value>) -> bool {
     blocks.any(|block| block.get("toolUse").is_some())
 }
 
-/// The least budget that the models take.
-const LEAST_BUDGET: u64 = 1024;
-
 /// Room for the answer behind the thinking, where the request names no limit.
 const ANSWER_TOKENS: u64 = 8192;
-
-/// Word, budget, effort.
-const LEVELS: [(&str, u64, &str); 6] = [
-    ("minimal", LEAST_BUDGET, "low"),
-    ("low", 2048, "low"),
-    ("medium", 8192, "medium"),
-    ("high", 16_384, "high"),
-    ("xhigh", 32_768, "xhigh"),
-    ("max", 32_768, "max"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -12,10 +12,12 @@
 //!
 //! All errors are `provider_bad_request`, and nothing has been sent then.
 
+mod effort;
 mod turns;
 
 use serde_json::Value;
 
+pub use effort::Effort;
 pub use turns::{Call, Part, Role, Source, Turn, called_name};
 
 use crate::plugin::provider::{ChatRequest, ProviderError};
