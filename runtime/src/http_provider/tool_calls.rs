@@ -10,8 +10,8 @@
 //! | neither, but a name | a new call |
 //! | nothing | the last call |
 //!
-//! Calls are published as 0, 1, 2 … in order of first appearance, id and name with the first
-//! fragment. A call without an id gets one made up, since a tool's result must name its call.
+//! Calls are published as 0, 1, 2 …, id and name with the first fragment: in the order in which
+//! their names come, and those that never get one last. A call without an id gets one made up, since a tool's result must name its call.
 
 use crate::event::ToolCall;
 
@@ -32,6 +32,8 @@ pub struct Fragment<'a> {
 #[derive(Debug, Default)]
 pub(super) struct ToolCalls {
     calls: Vec<Call>,
+    /// How many of them have been published.
+    announced: u32,
     /// Makes made-up ids of different answers differ.
     seed: u64,
 }
@@ -42,8 +44,8 @@ struct Call {
     number: Option<u64>,
     /// The server's id, empty until it has sent one.
     id: Box<str>,
-    /// The first fragment has been published.
-    announced: bool,
+    /// Its number for clients, once the first fragment has been published.
+    index: Option<u32>,
     /// Some of its arguments have come.
     has_arguments: bool,
     /// Arguments that came before the name, at most [`MAX_HELD`] bytes.
@@ -63,6 +65,7 @@ impl ToolCalls {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             calls: Vec::new(),
+            announced: 0,
             seed,
         }
     }
@@ -97,7 +100,6 @@ impl ToolCalls {
                 self.calls.len() - 1
             }
         };
-        let seed = self.seed;
         let Some(call) = self.calls.get_mut(index) else {
             return Ok(None);
         };
@@ -105,8 +107,7 @@ impl ToolCalls {
             call.id = id.into();
         }
         call.has_arguments |= !arguments.is_empty();
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        if call.announced {
+        if let Some(index) = call.index {
             return Ok((!arguments.is_empty()).then(|| ToolCall {
                 index,
                 arguments: arguments.into(),
@@ -117,15 +118,19 @@ impl ToolCalls {
             return Err(TooMany::Held);
         }
         call.held.push_str(arguments);
-        Ok((!name.is_empty()).then(|| call.announce(index, Some(name), seed)))
+        Ok((!name.is_empty()).then(|| {
+            let index = self.announced;
+            self.announced += 1;
+            call.announce(index, Some(name), self.seed)
+        }))
     }
 
     /// The calls that never got a name, once the answer is complete.
     pub(super) fn finish(&mut self) -> impl Iterator<Item = ToolCall> {
         let seed = self.seed;
-        (0_u32..)
-            .zip(&mut self.calls)
-            .filter(|(_, call)| !call.announced)
+        let nameless = self.calls.iter_mut().filter(|call| call.index.is_none());
+        (self.announced..)
+            .zip(nameless)
             .map(move |(index, call)| call.announce(index, None, seed))
     }
 
@@ -151,7 +156,7 @@ impl ToolCalls {
 
 impl Call {
     fn announce(&mut self, index: u32, name: Option<&str>, seed: u64) -> ToolCall {
-        self.announced = true;
+        self.index = Some(index);
         let id = if self.id.is_empty() {
             made_up_id(seed, index)
         } else {
@@ -292,6 +297,16 @@ mod tests {
                 "the name never comes",
                 &["0|a|-|x", "0|-|-|y"],
                 &["0|a|-|xy"],
+            ),
+            (
+                "the name of a later call comes first",
+                &["0|a|-|x", "1|b|g|y", "0|-|f|z", "1|-|-|y"],
+                &["0|b|g|y", "1|a|f|xz", "0|-|-|y"],
+            ),
+            (
+                "a later call has a name",
+                &["0|a|-|x", "1|b|g|y"],
+                &["0|b|g|y", "1|a|-|x"],
             ),
             (
                 "a null fragment changes nothing",
