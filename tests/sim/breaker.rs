@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmserver::runtime::routing::{Resilience, Routing};
+use lmserver::runtime::routing::{ProviderTimers, Resilience, Routing};
 use lmserver::runtime::sys::Signal;
 
 use crate::scene::{begun, ending, second};
@@ -273,6 +273,29 @@ fn a_reload_keeps_what_is_known_and_takes_the_new_rules() {
         town.world.sys().signal(second(3), Signal::Reload);
         town.run();
         assert_eq!(town.upstream().asked.len(), asked);
+        assert_eq!(town.metrics().breaker_openings, opened);
+    }
+}
+
+#[test]
+fn an_answer_longer_than_its_time_does_not_count_and_one_that_never_begins_does() {
+    for (acts, opened) in [
+        (vec![Act::Send(begun(&["Hel"])), Act::Stall], 0),
+        (vec![Act::Stall], 1),
+    ] {
+        let mut setup = Setup::new(1);
+        setup.timers = ProviderTimers {
+            total: Duration::from_secs(5),
+            ..ProviderTimers::default()
+        };
+        setup.openai("up", "up.example");
+        setup.model("default", &["up/a".into()]);
+        let asks: Vec<_> = (0..5).map(|n| (n * 100, "default")).collect();
+        let mut town = Town::new(setup, Upstream::new().plays("a", acts), &asks);
+        town.run();
+        for n in 0..5 {
+            assert_eq!(town.ending(n).0, "provider_timeout");
+        }
         assert_eq!(town.metrics().breaker_openings, opened);
     }
 }

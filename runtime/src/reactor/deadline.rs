@@ -41,6 +41,10 @@ impl<S: Sys> Reactor<S> {
                 self.buffers.outputs = outputs;
             }
             Some(Timer::Backoff) => self.try_again(id),
+            Some(Timer::Total) => {
+                let error = self.timer_error(id, Timer::Total);
+                self.fail_too_long(id, error);
+            }
             Some(timer) => {
                 let error = self.timer_error(id, timer);
                 if timer == Timer::Queue {

@@ -44,12 +44,19 @@ impl<S: Sys> Reactor<S> {
     /// An attempt has failed: the next target, the same again, or the terminal event.
     pub(super) fn fail_attempt(&mut self, id: RunId, error: ProviderError) {
         let may_retry = error.retryable && error.code != ErrorCode::Internal;
-        self.fail(id, error, may_retry);
+        self.fail(id, error, may_retry, None);
     }
 
     /// As [`fail_attempt`](Self::fail_attempt), but the target is not tried again.
     pub(super) fn fail_for_good(&mut self, id: RunId, error: ProviderError) {
-        self.fail(id, error, false);
+        self.fail(id, error, false, None);
+    }
+
+    /// An attempt has had all its time. If it has said something the answer is just long, which is
+    /// not the target's fault.
+    pub(super) fn fail_too_long(&mut self, id: RunId, error: ProviderError) {
+        let has_content = self.runs.get(id).is_some_and(|run| run.content);
+        self.fail(id, error, false, has_content.then_some(Verdict::Success));
     }
 
     /// The wait before a retry is over. Where the breaker has opened meanwhile it goes on until the
@@ -133,7 +140,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn fail(&mut self, id: RunId, error: ProviderError, may_retry: bool) {
+    /// `verdict`: what it says about the target, if not what its code says.
+    fn fail(&mut self, id: RunId, error: ProviderError, may_retry: bool, verdict: Option<Verdict>) {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
@@ -147,12 +155,7 @@ impl<S: Sys> Reactor<S> {
             accounts.attempt_failed(&target.instance.name, &target.model, error.code);
         }
         let goes_on = !run.content;
-        let verdict = match &attempt {
-            _ if names_its_time(&error) => Verdict::Unknown,
-            _ if error.code.blames_target() => Verdict::Failure,
-            Some(_) if error.code != ErrorCode::Internal => Verdict::Success,
-            _ => Verdict::Unknown,
-        };
+        let verdict = verdict.unwrap_or_else(|| verdict_of(&error, attempt.is_some()));
         if let Some(attempt) = attempt {
             self.release_attempt(attempt, Some(&target));
         }
@@ -370,6 +373,16 @@ impl<S: Sys> Reactor<S> {
             run.slot = slot;
             self.agenda.push(Effect::Begin { run: id });
         }
+    }
+}
+
+/// What a failure says about the target.
+fn verdict_of(error: &ProviderError, was_asked: bool) -> Verdict {
+    match error.code {
+        _ if names_its_time(error) => Verdict::Unknown,
+        code if code.blames_target() => Verdict::Failure,
+        code if was_asked && code != ErrorCode::Internal => Verdict::Success,
+        _ => Verdict::Unknown,
     }
 }
 
