@@ -463,6 +463,48 @@ fn a_conversation_that_has_outgrown_its_channel_is_refused_before_it_is_asked() 
 }
 
 #[test]
+fn a_response_that_is_deleted_while_it_comes_ends_for_everybody() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    for is_stream in [true, false] {
+        let mut asker = server.connect();
+        let body = json!({"input": "hi", "stream": is_stream});
+        post(&mut asker, RESPONSES, &body.to_string());
+        let mut connection = provider.accept();
+        connection.question();
+        connection.begin();
+        connection.tell("Hel");
+        let (_, running) = server.call("POST", "/api/channels", "{}");
+        let running = running["result"]["channels"].as_object().unwrap();
+        let channel = running.keys().next().expect("a channel").clone();
+        let mut watcher = server.listen(&channel, None);
+        watcher.until("chunk");
+        let id = channel.replace("chat:", "resp_").replace('-', "");
+        let (_, deleted) = server.call("DELETE", &format!("{RESPONSES}/{id}"), "");
+        assert_eq!(deleted["deleted"], true);
+        let head = asker.head();
+        let body = asker.body(&head);
+        let body = str::from_utf8(&body).unwrap();
+        let status = if is_stream {
+            let last = data(body).pop().unwrap();
+            assert_eq!(last["type"], "response.incomplete", "{body}");
+            last["response"]["status"].clone()
+        } else {
+            serde_json::from_str::<Value>(body).unwrap()["status"].clone()
+        };
+        assert!(
+            ["incomplete", "cancelled"].contains(&status.as_str().unwrap()),
+            "{body}"
+        );
+        let rest = watcher.rest();
+        assert_eq!(rest.last().unwrap().data["type"], "end");
+        // The connection goes on.
+        let (head, _) = asker.call("GET", &format!("{RESPONSES}/{id}"), &[], "");
+        assert_eq!(head.status(), 404);
+    }
+}
+
+#[test]
 fn items_that_are_only_named_are_looked_up() {
     let provider = Provider::new();
     let server = Server::start(&provider.section("p", ""));

@@ -75,6 +75,17 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Writes the end of a channel that is about to be forgotten, and tells of it while there is
+    /// something to be asked about it.
+    pub(super) fn deliver_end(&mut self, id: ChannelId) {
+        self.run_agenda();
+        let mut listeners = Vec::new();
+        self.fan_out(id, &mut listeners);
+        for id in listeners {
+            self.flush(id);
+        }
+    }
+
     /// Whoever fell behind in one channel gets nothing of another past its connection: it may be
     /// in the middle of an event.
     fn demote_all(&mut self, conns: &[ConnId]) {

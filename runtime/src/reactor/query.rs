@@ -112,8 +112,7 @@ impl<S: Sys> Reactor<S> {
             Query::Forget(channel) => match self.find_chat(&channel) {
                 Ok(id) => {
                     let running = self.cancel(id);
-                    // Those who listen have the end of it.
-                    self.deliver_early(id);
+                    self.deliver_end(id);
                     self.channels.forget(id, self.now);
                     Outcome::Cancelled { running }
                 }

@@ -99,7 +99,7 @@ impl Registry {
         while self.total > self.limits.max_total_bytes {
             // Whoever makes channels by the thousand does not take the room of answers.
             let idle_first = self.idle > self.limits.max_total_bytes / 2;
-            if !idle_first && let Some((_, id)) = self.finished.pop_front() {
+            if !idle_first && let Some(id) = self.pop_finished() {
                 self.forget(id, now);
                 continue;
             }
@@ -115,6 +115,14 @@ impl Registry {
             self.forget(id, now);
         }
         true
+    }
+
+    /// The chat that finished first; not one whose listeners are still to be told of its end.
+    fn pop_finished(&mut self) -> Option<ChannelId> {
+        let channels = &self.channels;
+        let is_told = |(_, id): &(Moment, ChannelId)| channels.get(*id).is_none_or(|it| !it.dirty);
+        let index = self.finished.iter().position(is_told)?;
+        self.finished.remove(index).map(|(_, id)| id)
     }
 
     pub(super) fn is_beyond_hard_total(&self) -> bool {
