@@ -163,6 +163,8 @@ impl Shape {
         match path {
             #[cfg(feature = "llm-api")]
             "/v1/messages" => Self::Anthropic,
+            #[cfg(feature = "llm-api")]
+            _ if path.starts_with("/v1/messages/") => Self::Anthropic,
             "/v1" => Self::OpenAi,
             _ if path.starts_with("/v1/") => Self::OpenAi,
             _ => Self::Own,

@@ -13,6 +13,8 @@ mod emulation;
 mod harness;
 mod listening;
 #[cfg(feature = "llm-api")]
+mod messages;
+#[cfg(feature = "llm-api")]
 mod openai;
 mod publishing;
 mod questions;

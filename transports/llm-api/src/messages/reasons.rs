@@ -45,10 +45,13 @@ fn error_type(code: &str) -> &'static str {
         "provider_bad_request"
         | "provider_context_length"
         | "provider_content_filter"
-        | "invalid_request" => "invalid_request_error",
+        | "invalid_request"
+        | "method_not_allowed"
+        | "unsupported_media_type"
+        | "idempotency_conflict" => "invalid_request_error",
         "unauthorized" => "authentication_error",
         "forbidden" => "permission_error",
-        "provider_not_found" | "not_found" | "gone" => "not_found_error",
+        "provider_not_found" | "model_not_found" | "not_found" | "gone" => "not_found_error",
         "provider_rate_limited" | "rate_limited" => "rate_limit_error",
         "provider_billing" => "billing_error",
         "provider_overloaded" | "overloaded" | "draining" | "shutdown" => "overloaded_error",
