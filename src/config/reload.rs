@@ -1,5 +1,7 @@
 //! Reading the configuration again: a whole new one, or a report; never half.
 
+use std::time::Duration;
+
 use lmserver_runtime::limits::{ChannelLimits, Limits};
 use lmserver_runtime::sys::ListenAddr;
 
@@ -23,6 +25,7 @@ struct Fixed {
     auth: Auth,
     limits: Limits,
     channels: (ChannelLimits, bool),
+    llm_patience: Duration,
     client: Client,
     namespaces: Namespaces,
     log: Log,
@@ -85,6 +88,7 @@ impl Fixed {
             auth: config.auth.clone(),
             limits: config.limits.clone(),
             channels: (config.channels.clone(), config.open_channels),
+            llm_patience: config.llm_patience,
             client: config.client.clone(),
             // Open channels are what [channels] says.
             namespaces: Namespaces {
@@ -102,6 +106,7 @@ impl Fixed {
             ("auth", self.auth == other.auth),
             ("limits", self.limits == other.limits),
             ("channels", self.channels == other.channels),
+            ("llm_api", self.llm_patience == other.llm_patience),
             ("client", self.client == other.client),
             ("namespace.*", self.namespaces == other.namespaces),
             ("log", self.log == other.log),

@@ -98,10 +98,11 @@ fn a_reload_swaps_models_and_a_broken_file_changes_nothing() {
     assert_eq!(ask(&url, &["--model", "second/x", "hi"]).stdout, "hi\n");
     assert_eq!(ask(&url, &["--model", "first/x", "hi"]).code, 1);
     let fixed = file("second")
-        + "[limits]\ndrain = \"1s\"\n[client]\nchannel_limit = 5\n[namespace.news]\n";
+        + "[limits]\ndrain = \"1s\"\n[client]\nchannel_limit = 5\n[namespace.news]\n\
+           [llm_api]\ncancel_when_abandoned = false\n";
     server.write("lmserver.toml", &fixed);
     server.signal("HUP");
-    for section in ["limits", "client", "namespace.*"] {
+    for section in ["limits", "client", "namespace.*", "llm_api"] {
         server.wait_for_log(&format!(
             "[{section}] has changed: that takes effect at the next start"
         ));
