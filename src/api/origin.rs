@@ -161,7 +161,8 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
 }
 
 /// Response fields that a page may read.
-const EXPOSED: &str = "X-Channel-Id, X-Channel-Token, Retry-After, x-request-id";
+const EXPOSED: &str = "X-Channel-Id, X-Channel-Token, Retry-After, x-request-id, request-id, \
+                       x-should-retry, openai-processing-ms, x-vercel-ai-ui-message-stream";
 
 /// Request fields that this server knows.
 const REQUEST_FIELDS: [&str; 6] = [
