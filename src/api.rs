@@ -220,9 +220,11 @@ impl Api {
                     Route::OpenAi(place) => openai::answer(place, &asking, body, cx),
                     Route::Messages => llm::ask(&Messages, &asking, body, cx),
                     Route::UiStream(id) if request.method == Method::Delete => {
-                        ui::cancel(&self.conversations, &asking, id)
+                        ui::cancel(&self.conversations, &asking, id, cx.unix_time)
                     }
-                    Route::UiStream(id) => ui::resume(&self.conversations, &asking, id),
+                    Route::UiStream(id) => {
+                        ui::resume(&self.conversations, &asking, id, cx.unix_time)
+                    }
                     _ => ui::post(&mut self.conversations, &asking, body, cx),
                 }
             }

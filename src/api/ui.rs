@@ -1,36 +1,51 @@
 //! `/api/ui/chat`: what `useChat` of Vercel's AI SDK asks for, and takes up again.
 //!
-//! A page knows its conversation by an id of its own. Which channel the latest answer in it has is
-//! remembered here, for so many conversations as [`MOST`] says; a page that comes back to one that
-//! is forgotten, or whose answer has ended, is told that nothing goes on.
+//! A page knows its conversation by an id of its own. Which channels the latest answers in it have
+//! is remembered here, for so many conversations as [`MOST`] says; a page that comes back to one
+//! that is forgotten, or whose answers have ended, is told that nothing goes on. The id is no
+//! secret: who reads or ends an answer must be allowed to as in its channel.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use lmserver_llm_api::Teller;
 use lmserver_llm_api::ui::{self, UiMessages};
-use lmserver_proto::http1::Response;
+use lmserver_proto::http1::{Request, Response};
 use lmserver_proto::percent;
 use lmserver_runtime::channel::Status;
 use lmserver_runtime::plugin::service::{Answer, Query, Reply, ServiceCx};
 
 use super::auth::{Caller, Digest, sha256};
 use super::llm::{self, Asking};
+use super::refusal::Refusal;
 use super::{Outcome, ask, chat};
+
+type Fields = Vec<(Cow<'static, str>, String)>;
 
 /// Conversations that are remembered.
 const MOST: usize = 10_000;
 
-/// The channel of the latest answer in each conversation.
+/// Answers that are remembered of a conversation: the latest, those that a page has left, and
+/// such as were refused.
+const ANSWERS: usize = 4;
+
+/// The channels of the latest answers in each conversation.
 #[derive(Default)]
 pub(super) struct Conversations {
-    channels: HashMap<Digest, Box<str>>,
+    /// Oldest first.
+    channels: HashMap<Digest, Vec<Box<str>>>,
     /// Oldest first; one stands here once for each of its answers.
     order: VecDeque<Digest>,
 }
 
 impl Conversations {
     fn remember(&mut self, conversation: Digest, channel: Box<str>) {
-        self.channels.insert(conversation, channel);
+        let channels = self.channels.entry(conversation).or_default();
+        if channels.len() == ANSWERS {
+            channels.remove(0);
+        }
+        channels.push(channel);
         self.order.push_back(conversation);
         while self.order.len() > MOST {
             let Some(oldest) = self.order.pop_front() else {
@@ -60,14 +75,27 @@ pub(super) fn post(
 }
 
 /// `GET /api/ui/chat/{id}/stream`: the answer that goes on, from its beginning; 204 if none does.
-pub(super) fn resume(conversations: &Conversations, asking: &Asking<'_>, id: &str) -> Outcome {
+pub(super) fn resume(
+    conversations: &Conversations,
+    asking: &Asking<'_>,
+    id: &str,
+    now: Duration,
+) -> Outcome {
     let caller = asking.auth.caller(asking.request)?;
-    let Some(channel) = find(conversations, &caller, id) else {
-        return Ok(nothing());
-    };
+    let channels = allowed(find(conversations, &caller, id), |channel| {
+        asking.auth.may_read(asking.request, channel, now)
+    })?;
     let (request, fields) = (asking.request.clone(), asking.origin.fields());
+    Ok(take_up(channels, request, fields))
+}
+
+/// Takes up the last of the answers that goes on.
+fn take_up(mut channels: Vec<Box<str>>, request: Request, fields: Fields) -> Reply {
+    let Some(channel) = channels.pop() else {
+        return nothing();
+    };
     let query = Query::Snapshot(channel.clone());
-    Ok(ask(query, move |answer, cx| match answer {
+    ask(query, move |answer, cx| match answer {
         Answer::Snapshot(snapshot, _) if snapshot.status == Status::Streaming => {
             let teller = Teller {
                 telling: ui::telling(),
@@ -78,22 +106,55 @@ pub(super) fn resume(conversations: &Conversations, asking: &Asking<'_>, id: &st
             };
             Ok(llm::open(&teller, &request, fields, cx))
         }
-        _ => Ok(nothing()),
-    }))
+        _ => Ok(take_up(channels, request, fields)),
+    })
 }
 
-/// `DELETE /api/ui/chat/{id}/stream`: ends the answer that goes on, if one does.
-pub(super) fn cancel(conversations: &Conversations, asking: &Asking<'_>, id: &str) -> Outcome {
+/// `DELETE /api/ui/chat/{id}/stream`: ends the answers that go on, if any do.
+pub(super) fn cancel(
+    conversations: &Conversations,
+    asking: &Asking<'_>,
+    id: &str,
+    now: Duration,
+) -> Outcome {
     let caller = asking.auth.caller(asking.request)?;
-    match find(conversations, &caller, id) {
-        Some(channel) => Ok(ask(Query::Cancel(channel), |_, _| Ok(nothing()))),
-        None => Ok(nothing()),
+    let channels = allowed(find(conversations, &caller, id), |channel| {
+        asking.auth.may_cancel(asking.request, channel, now)
+    })?;
+    Ok(end_all(channels))
+}
+
+fn end_all(mut channels: Vec<Box<str>>) -> Reply {
+    match channels.pop() {
+        Some(channel) => ask(Query::Cancel(channel), |_, _| Ok(end_all(channels))),
+        None => nothing(),
     }
 }
 
-fn find(conversations: &Conversations, caller: &Caller, id: &str) -> Option<Box<str>> {
-    let id = percent::decode(id)?;
-    conversations.channels.get(&key(caller, &id)).cloned()
+/// Those of the channels that the client may use; where there are none but others, why not.
+fn allowed(
+    mut channels: Vec<Box<str>>,
+    may_use: impl Fn(&str) -> Result<(), Refusal>,
+) -> Result<Vec<Box<str>>, Refusal> {
+    let mut refused = None;
+    channels.retain(|channel| match may_use(channel) {
+        Ok(()) => true,
+        Err(refusal) => {
+            refused = Some(refusal);
+            false
+        }
+    });
+    match refused {
+        Some(refusal) if channels.is_empty() => Err(refusal),
+        _ => Ok(channels),
+    }
+}
+
+/// The channels of a conversation, oldest first.
+fn find(conversations: &Conversations, caller: &Caller, id: &str) -> Vec<Box<str>> {
+    let id = percent::decode(id).unwrap_or_default();
+    let channels = conversations.channels.get(&key(caller, &id));
+    channels.cloned().unwrap_or_default()
 }
 
 /// One client's ids mean nothing to another.

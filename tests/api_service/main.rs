@@ -20,3 +20,5 @@ mod publishing;
 mod questions;
 mod routes;
 mod server_api;
+#[cfg(feature = "llm-api")]
+mod ui;
