@@ -102,7 +102,7 @@ fn a_reload_swaps_models_and_a_broken_file_changes_nothing() {
            [llm_api]\ncancel_when_abandoned = false\n";
     server.write("lmserver.toml", &fixed);
     server.signal("HUP");
-    for section in ["limits", "client", "namespace.*", "llm_api"] {
+    for section in ["limits", "llm_api", "client", "namespace.*"] {
         server.wait_for_log(&format!(
             "[{section}] has changed: that takes effect at the next start"
         ));
