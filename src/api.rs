@@ -83,11 +83,29 @@ pub struct ApiSettings {
     pub node: Box<str>,
     /// How long an answer that was asked for in the words of another API goes on with nobody
     /// listening.
-    pub llm_patience: Duration,
+    pub llm_patience: Patience,
     /// Fetches the key sets of tokens.
     pub fetcher: Fetcher,
     /// Reads the configuration again.
     pub reload: Box<dyn FnMut() -> Option<Arc<Routing>>>,
+}
+
+/// How long answers go on with nobody listening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Those of programs, which do not come back.
+    pub llm: Duration,
+    /// Those of pages, which may be loaded anew.
+    pub ui: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            llm: Duration::ZERO,
+            ui: Duration::from_secs(30),
+        }
+    }
 }
 
 /// The least time for which a token is good: longer than an answer takes.
@@ -104,7 +122,7 @@ pub struct Api {
         not(feature = "llm-api"),
         expect(dead_code, reason = "such an API is what it is for")
     )]
-    llm_patience: Duration,
+    llm_patience: Patience,
     #[cfg(feature = "llm-api")]
     conversations: ui::Conversations,
     policy: Policy,
@@ -214,7 +232,10 @@ impl Api {
                     auth: &self.auth,
                     origin,
                     request,
-                    patience: self.llm_patience,
+                    patience: match route {
+                        Route::Ui | Route::UiStream(_) => self.llm_patience.ui,
+                        _ => self.llm_patience.llm,
+                    },
                 };
                 match route {
                     Route::OpenAi(place) => openai::answer(place, &asking, body, cx),

@@ -9,12 +9,12 @@
 //! `lmserver check` is the same reading as that of a start or a reload.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lmserver_runtime::limits::{ChannelLimits, Limits};
 use lmserver_runtime::routing::Routing;
 
 use crate::access::Namespaces;
+use crate::api::Patience;
 use crate::plugins::Plugins;
 use crate::token::KeyServer;
 
@@ -73,7 +73,7 @@ pub struct Config {
     pub open_channels: bool,
     /// `[llm_api] cancel_when_abandoned`: how long an answer that was asked for in the words of
     /// another API goes on with nobody listening.
-    pub llm_patience: Duration,
+    pub llm_patience: Patience,
     /// `[client]`: connections that speak Centrifugo's client protocol.
     pub client: Client,
     /// `jwks_public_endpoint`: where the key sets of tokens are fetched from.

@@ -148,7 +148,7 @@ fn server(sys: SimSys) -> Reactor<SimSys> {
             .map(|(name, it)| (name.into(), it))
             .collect(),
         node: centrifuge.node().into(),
-        llm_patience: Duration::ZERO,
+        llm_patience: lmserver::api::Patience::default(),
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(|| None),
     });

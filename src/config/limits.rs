@@ -9,6 +9,7 @@ use super::keys::Keys;
 use super::report::{Finding, Place, Report};
 use super::section::Section;
 use super::{Flags, value};
+use crate::api::Patience;
 
 /// `[log]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,15 +134,19 @@ pub(super) fn channels(
     (limits, open)
 }
 
-/// `[llm_api]`: how long an answer goes on with nobody listening. Default: not at all.
+/// `[llm_api]`: how long an answer goes on with nobody listening.
 pub(super) fn llm_patience(
     mut section: Section<'_>,
     keys: &mut Keys,
     report: &mut Report,
-) -> Duration {
-    let patience = section.patience("cancel_when_abandoned");
+) -> Patience {
+    let Patience { llm, ui } = Patience::default();
+    let patience = Patience {
+        llm: section.patience("cancel_when_abandoned").unwrap_or(llm),
+        ui: section.patience("ui_cancel_when_abandoned").unwrap_or(ui),
+    };
     section.finish(keys, report);
-    patience.unwrap_or(Duration::ZERO)
+    patience
 }
 
 fn count(section: &mut Section<'_>, key: &str, least: u64, limit: &mut usize) {

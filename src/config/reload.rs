@@ -1,7 +1,5 @@
 //! Reading the configuration again: a whole new one, or a report; never half.
 
-use std::time::Duration;
-
 use lmserver_runtime::limits::{ChannelLimits, Limits};
 use lmserver_runtime::sys::ListenAddr;
 
@@ -9,6 +7,7 @@ use super::environment::Environment;
 use super::report::Report;
 use super::{Auth, Client, Config, Flags, Inputs, Log};
 use crate::access::Namespaces;
+use crate::api::Patience;
 use crate::plugins::Plugins;
 
 /// Reads the configuration again from where it was read at the start.
@@ -25,7 +24,7 @@ struct Fixed {
     auth: Auth,
     limits: Limits,
     channels: (ChannelLimits, bool),
-    llm_patience: Duration,
+    llm_patience: Patience,
     client: Client,
     namespaces: Namespaces,
     log: Log,

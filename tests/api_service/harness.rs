@@ -157,7 +157,7 @@ impl Setup {
             transports: transports.into_iter().collect(),
             client_transports: client_transports.into_iter().collect(),
             node: NODE.into(),
-            llm_patience: Duration::ZERO,
+            llm_patience: lmserver::api::Patience::default(),
             fetcher: lmserver::token::Fetcher::default(),
             reload: Box::new(|| None),
         });

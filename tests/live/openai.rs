@@ -145,6 +145,25 @@ fn who_goes_ends_the_answer_at_once_in_every_phase() {
 }
 
 #[test]
+fn a_page_that_does_not_come_back_ends_its_answer_after_a_while() {
+    let provider = Provider::new();
+    let configuration =
+        provider.section("p", "") + "[llm_api]\nui_cancel_when_abandoned = \"20ms\"\n";
+    let server = Server::start(&configuration);
+    let mut wire = server.connect();
+    let message = json!({"role": "user", "parts": [{"type": "text", "text": "hi"}]});
+    let body = json!({"id": "42", "messages": [message]});
+    post(&mut wire, "/api/ui/chat", &body.to_string());
+    let mut connection = provider.accept();
+    connection.question();
+    connection.begin();
+    connection.tell("Hel");
+    assert_eq!(wire.head().status(), 200);
+    drop(wire);
+    connection.read_to_end();
+}
+
+#[test]
 fn an_answer_goes_on_alone_where_that_is_configured_and_in_the_background() {
     let provider = Provider::new();
     for (configuration, background) in [

@@ -186,7 +186,7 @@ fn application(channels: &ChannelLimits, reloads: Option<Arc<Routing>>) -> Api {
         transports: transports.map(|(name, it)| (name.into(), it)).into(),
         client_transports: clients.map(|(name, it)| (name.into(), it)).collect(),
         node: centrifuge.node().into(),
-        llm_patience: Duration::ZERO,
+        llm_patience: lmserver::api::Patience::default(),
         fetcher: lmserver::token::Fetcher::default(),
         reload: Box::new(move || reloads.clone()),
     })

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A page that is loaded anew takes its stream up with the whole of it so far, as the SDK wants it.
-//! So the answer goes on while nobody listens.
+//! So the answer goes on for a while in which nobody listens.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -49,7 +49,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
     Ok(Asked {
         count: 1,
         is_stream: true,
-        is_background: true,
+        is_background: false,
         // An answer that goes on with the page's last message has its id.
         note: continued.unwrap_or_default().into_bytes().into(),
         telling: telling(),
