@@ -1,5 +1,7 @@
 //! Events as a response's, each with its number.
 
+use std::collections::BTreeMap;
+
 use lmserver_runtime::event::{ErrorCode, FinishReason, Kind as EventKind, Usage};
 use lmserver_runtime::plugin::transport::{Encoder, Encoding, Entry};
 use serde_json::Value;
@@ -50,6 +52,13 @@ struct Story {
     chunked: bool,
     pen: Pen,
     items: Vec<Item>,
+    /// How many of the items are messages, and how many reasoning.
+    messages: usize,
+    thoughts: usize,
+    /// Where each call stands among the items, by its number.
+    calls: BTreeMap<u64, usize>,
+    /// What the items hold.
+    bytes: usize,
     /// The reasoning or message that goes on.
     open: Option<usize>,
     /// What the deltas of its last part begin with, up to their number.
@@ -115,6 +124,10 @@ impl Story {
             chunked,
             pen: Pen { next: 0, after },
             items: Vec::new(),
+            messages: 0,
+            thoughts: 0,
+            calls: BTreeMap::new(),
+            bytes: 0,
             open: None,
             delta: Vec::new(),
             has_begun: false,
@@ -181,7 +194,7 @@ impl Story {
         }) = self.items.get_mut(index)
             && let Some(part) = parts.last_mut()
         {
-            part.text.push(text);
+            self.bytes += part.text.push(text);
         }
         self.say_delta(text, out);
     }
@@ -211,7 +224,7 @@ impl Story {
             place(item, index, part, &mut self.delta);
         }
         if let Kind::Reasoning(so_far) = &mut item.kind {
-            so_far.push(text);
+            self.bytes += so_far.push(text);
         }
         self.say_delta(text, out);
     }
@@ -248,9 +261,15 @@ impl Story {
             return index;
         }
         self.close(true, out);
-        let place = self.items.iter().filter(|item| fits(item)).count();
-        let id = item::id(prefix, entry.channel, place);
-        let index = self.add(id, make(), out);
+        let kind = make();
+        let place = match &kind {
+            Kind::Message(_) => &mut self.messages,
+            Kind::Reasoning(_) => &mut self.thoughts,
+            Kind::Call { .. } => &mut 0,
+        };
+        let id = item::id(prefix, entry.channel, *place);
+        *place += 1;
+        let index = self.add(id, kind, out);
         self.open = Some(index);
         index
     }
@@ -263,6 +282,7 @@ impl Story {
             is_done: false,
         };
         self.item_event("response.output_item.added", index, &item, true, out);
+        self.bytes += item.bytes();
         self.items.push(item);
         index
     }
@@ -295,6 +315,7 @@ impl Story {
             text: Text::new(),
         };
         let at = Some(("content_index", parts.len()));
+        self.bytes += part.bytes();
         parts.push(part.clone());
         self.pen.event("response.content_part.added", out, |out| {
             place(item, index, at, out);
@@ -389,19 +410,19 @@ impl Story {
         let fragment: Value = serde_json::from_slice(entry.json).unwrap_or_default();
         let text = |key: &str| fragment.get(key).and_then(Value::as_str).unwrap_or("");
         let number = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let is_it = |item: &Item| matches!(item.kind, Kind::Call { index, .. } if index == number);
-        let index = match self.items.iter().position(is_it) {
-            Some(index) => index,
+        let index = match self.calls.get(&number) {
+            Some(index) => *index,
             None => {
                 self.close(true, out);
                 let place = usize::try_from(number).unwrap_or(usize::MAX);
                 let kind = Kind::Call {
-                    index: number,
                     call_id: text("id").to_owned(),
                     name: text("name").to_owned(),
                     arguments: Text::new(),
                 };
-                self.add(item::id("fc_", entry.channel, place), kind, out)
+                let index = self.add(item::id("fc_", entry.channel, place), kind, out);
+                self.calls.insert(number, index);
+                index
             }
         };
         if text("arguments").is_empty() {
@@ -413,7 +434,7 @@ impl Story {
             return;
         };
         if let Kind::Call { arguments, .. } = &mut item.kind {
-            arguments.push(&string);
+            self.bytes += arguments.push(&string);
         }
         let name = "response.function_call_arguments.delta";
         self.pen.event(name, out, |out| {
@@ -472,8 +493,7 @@ impl Encoder for Story {
     }
 
     fn bytes(&self) -> usize {
-        let items: usize = self.items.iter().map(Item::bytes).sum();
-        items + self.delta.len()
+        self.bytes + self.delta.len() + self.calls.len() * size_of::<(u64, usize)>()
     }
 }
 

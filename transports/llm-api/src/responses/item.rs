@@ -22,8 +22,6 @@ pub(super) enum Kind {
     Reasoning(Text),
     Message(Vec<Part>),
     Call {
-        /// Which call of the answer.
-        index: u64,
         call_id: String,
         name: String,
         arguments: Text,
@@ -49,11 +47,13 @@ impl Text {
         Self(string)
     }
 
-    /// Appends what a JSON string says.
-    pub(super) fn push(&mut self, string: &[u8]) {
+    /// Appends what a JSON string says. The bytes that it has grown by.
+    pub(super) fn push(&mut self, string: &[u8]) -> usize {
         let inner = string.strip_prefix(b"\"");
         let inner = inner.and_then(|rest| rest.strip_suffix(b"\""));
-        self.0.extend_from_slice(inner.unwrap_or_default());
+        let inner = inner.unwrap_or_default();
+        self.0.extend_from_slice(inner);
+        inner.len()
     }
 
     /// Appends it as JSON.
@@ -68,6 +68,11 @@ impl Text {
 }
 
 impl Part {
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.bytes()
+    }
+
     /// Appends it as JSON.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         if self.is_refusal {
@@ -139,10 +144,7 @@ impl Item {
     pub(super) fn bytes(&self) -> usize {
         let kind = match &self.kind {
             Kind::Reasoning(text) => text.bytes(),
-            Kind::Message(parts) => parts
-                .iter()
-                .map(|part| size_of::<Part>() + part.text.bytes())
-                .sum(),
+            Kind::Message(parts) => parts.iter().map(Part::bytes).sum(),
             Kind::Call {
                 call_id,
                 name,
@@ -193,7 +195,6 @@ pub(super) fn of_snapshot(channel: &str, snapshot: &Snapshot) -> Vec<Item> {
     }
     for (index, call) in snapshot.tool_calls.iter().enumerate() {
         let kind = Kind::Call {
-            index: index as u64,
             call_id: call.id.clone(),
             name: call.name.clone(),
             arguments: Text::of(&call.arguments),
