@@ -45,6 +45,7 @@ struct Order {
     request: Request,
     fields: Vec<(Cow<'static, str>, String)>,
     asked: Asked,
+    /// Bytes of the body, and of what was said before that it goes on from.
     request_bytes: usize,
     plan: Plan,
     idempotency: Option<Idempotency>,
@@ -117,6 +118,7 @@ fn look_up(dialect: &'static dyn Dialect, mut order: Order, cx: &ServiceCx<'_>) 
     Ok(ask_as(order.shape, query, move |answer, cx| match answer {
         Answer::Snapshot(said, _) => {
             dialect.refer(&mut order.asked, &channel, said);
+            order.request_bytes = order.request_bytes.saturating_add(said.bytes());
             look_up(dialect, order, cx)
         }
         _ => {
@@ -143,6 +145,8 @@ fn go_on(
         move |answer, _| match answer {
             Answer::Snapshot(said, _) => {
                 dialect.go_on(&mut order.asked, said).map_err(refusal)?;
+                let more = said.note.len().saturating_add(said.bytes());
+                order.request_bytes = order.request_bytes.saturating_add(more);
                 Ok(submit(order))
             }
             _ => {

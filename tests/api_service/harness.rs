@@ -348,6 +348,11 @@ fn answer<'a>(
         Script::Conflict => Answer::Conflict,
         Script::Overloaded => Answer::Overloaded,
         Script::Draining => Answer::Draining,
+        // A question that goes on from it.
+        Script::Snapshot(..) if !name.is_empty() => Answer::Submitted {
+            channel: name,
+            repeated: false,
+        },
         Script::Snapshot(snapshot, at) => Answer::Snapshot(snapshot, position(at)),
         Script::Cancelled(running) => Answer::Cancelled { running: *running },
         Script::Published(at) => Answer::Published(Published {

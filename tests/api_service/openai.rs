@@ -565,3 +565,57 @@ fn a_response_goes_on_from_what_is_kept() {
         Some("no-store")
     );
 }
+
+#[test]
+fn what_a_response_goes_on_from_counts_as_its_request() {
+    let id = "00000000000040008000000000000000";
+    let answer = "a".repeat(3000);
+    let snapshot = Snapshot {
+        status: Status::Completed,
+        finish_reason: Some(FinishReason::Stop),
+        text: answer.clone(),
+        note: br#"
+[{"role":"user","content":"hi"}]"#[..]
+            .into(),
+        ..Snapshot::default()
+    };
+    for body in [
+        format!(r#"{{"input":"and?","previous_response_id":"resp_{id}"}}"#),
+        format!(r#"{{"input":[{{"type":"item_reference","id":"msg_{id}"}}]}}"#),
+    ] {
+        let mut server = Setup::default().start();
+        server.script = Script::Snapshot(Box::new(snapshot.clone()), "k3f9ab-3");
+        server.send(RESPONSES, &[], body.as_bytes());
+        let Some(Asked::Submit(submission)) = server.asked.pop() else {
+            panic!("{body}: nothing was submitted")
+        };
+        let counted = submission.request_bytes;
+        assert!((3000 + body.len()..4000).contains(&counted), "{counted}");
+    }
+}
+
+#[test]
+fn an_item_is_named_once_and_those_of_many_responses_are_sent_whole() {
+    let id = |n: u32| format!("000000000000400080000000{n:08x}");
+    let named = |ids: Vec<String>| {
+        let items: Vec<_> = ids
+            .iter()
+            .map(|id| json!({"type": "item_reference", "id": id}))
+            .collect();
+        json!({"input": items}).to_string()
+    };
+    let first = id(0);
+    for (twice, code) in [
+        (vec![format!("msg_{first}"), format!("msg_{first}")], 400),
+        (vec![format!("msg_{first}"), format!("msg_{first}_0")], 400),
+        (vec![format!("fc_{first}_1"), format!("fc_{first}_01")], 400),
+        (vec![format!("msg_{first}"), format!("fc_{first}")], 404),
+        ((0..129).map(|n| format!("msg_{}", id(n))).collect(), 400),
+        ((0..128).map(|n| format!("msg_{}", id(n))).collect(), 404),
+    ] {
+        let mut server = Setup::default().start();
+        server.script = Script::Unknown;
+        let response = server.response(RESPONSES, &[], &named(twice.clone()));
+        assert_eq!(response.status, code, "{twice:?}");
+    }
+}

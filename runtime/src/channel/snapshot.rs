@@ -131,8 +131,9 @@ impl Snapshot {
         self.attempts = attempts.to_vec();
     }
 
-    /// Bytes of text held.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes of text held: the answer's, without the note.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let calls: usize = self
             .tool_calls
             .iter()

@@ -1,5 +1,7 @@
 //! Reading `input`: a text, or items, which become the messages of a conversation.
 
+use std::collections::BTreeSet;
+
 use lmserver_runtime::channel::Snapshot;
 use lmserver_runtime::plugin::provider::{Content, Message};
 use serde_json::{Map, Value, json};
@@ -97,15 +99,31 @@ fn place_of(id: &str) -> Option<(String, usize)> {
     Some((channel, place.parse().ok()?))
 }
 
-/// The channels of items that are only named, each once.
-pub(super) fn referred(messages: &[Message]) -> Vec<Box<str>> {
-    let mut channels: Vec<Box<str>> = Vec::new();
+/// The most channels whose items may be named.
+const MOST_REFERRED: usize = 128;
+
+/// The channels of items that are only named, each once. An item may be named once, since each time
+/// is a copy of what it says.
+pub(super) fn referred(messages: &[Message]) -> Result<Vec<Box<str>>, Mistake> {
+    let wrong = |what: String| Mistake::at("input", format!("\"input\" {what}"));
+    let mut places = BTreeSet::new();
     for named in messages.iter().filter(|it| it.role == NAMED) {
-        let place = named.name.as_deref().and_then(place_of);
-        let channel = place.map(|(channel, _)| channel.into_boxed_str());
-        channels.extend(channel.filter(|channel| !channels.contains(channel)));
+        let id = named.name.as_deref().unwrap_or_default();
+        let Some((channel, place)) = place_of(id) else {
+            continue;
+        };
+        if !places.insert((channel, id.starts_with("fc_"), place)) {
+            return Err(wrong(format!("names the item {id} more than once")));
+        }
     }
-    channels
+    let channels = places.into_iter().map(|(channel, ..)| channel.into());
+    let mut channels: Vec<Box<str>> = channels.collect();
+    channels.dedup();
+    if channels.len() > MOST_REFERRED {
+        let what = format!("names items of more than {MOST_REFERRED} responses: send them whole");
+        return Err(wrong(what));
+    }
+    Ok(channels)
 }
 
 /// Puts the items of an answer where they are named.

@@ -82,7 +82,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         options: options(&mut object, verbosity)?,
         extra: handed_on(object),
     };
-    let referred = input::referred(&request.messages);
+    let referred = input::referred(&request.messages)?;
     let kept = note::write(&echo, &request.messages);
     Ok(Asked {
         model,
