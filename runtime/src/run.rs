@@ -32,7 +32,7 @@ pub(crate) struct Run {
     pub(crate) channel: ChannelId,
     /// Whose tokens it spends, as a label of the metrics.
     pub(crate) key: Arc<str>,
-    pub(crate) request: Box<ChatRequest>,
+    pub(crate) asked: Asked,
     pub(crate) plan: Plan,
     /// Which target of the plan is being tried, or waited for.
     pub(crate) target: usize,
@@ -63,6 +63,24 @@ pub(crate) enum Wait {
     Queue { since: Moment, until: Moment },
     /// To try the target again; past an open breaker no longer than it has patience.
     Backoff { until: Moment, patience: Moment },
+}
+
+/// The question of a run.
+pub(crate) enum Asked {
+    /// All of it, for the attempts to come.
+    Whole(Box<ChatRequest>),
+    /// Behind the first content no attempt follows: only how many tokens it is, by estimate.
+    Tokens(u64),
+}
+
+impl Asked {
+    /// How many tokens it is, by estimate.
+    pub(crate) fn tokens(&self) -> u64 {
+        match self {
+            Self::Whole(request) => estimate::asked(request),
+            Self::Tokens(tokens) => *tokens,
+        }
+    }
 }
 
 /// The attempt that goes on.
@@ -118,7 +136,7 @@ impl Run {
         Self {
             channel,
             key,
-            request: Box::new(request),
+            asked: Asked::Whole(Box::new(request)),
             plan,
             target: 0,
             tried: Tried::default(),

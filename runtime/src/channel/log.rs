@@ -45,6 +45,9 @@ impl Log {
 
     /// Appends one event, written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let former = self.bytes.len() - self.end_of_index(self.ends.len().saturating_sub(1));
+        make_room(&mut self.bytes, former + former / 2);
+        make_room(&mut self.ends, 1);
         write(&mut self.bytes);
         // A channel is bounded far below 4 GiB; see `registry`.
         self.ends
@@ -182,6 +185,20 @@ impl Log {
         }
     }
 }
+
+/// Makes room by a quarter where a vector would double: there are many logs, and most end soon.
+pub(super) fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
+    if vector.capacity() - vector.len() < wanted {
+        vector.reserve_exact(
+            wanted
+                .max(vector.len() / 4)
+                .max(LEAST_ROOM / size_of::<T>()),
+        );
+    }
+}
+
+/// Bytes of room that are made at least.
+const LEAST_ROOM: usize = 128;
 
 #[cfg(test)]
 mod tests {

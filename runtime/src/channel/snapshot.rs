@@ -78,8 +78,8 @@ impl Snapshot {
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::Start { model } => self.model.clone_from(model),
-            Event::Chunk(text) => self.text.push_str(text),
-            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Chunk(text) => append(&mut self.text, text),
+            Event::Reasoning(text) => append(&mut self.reasoning, text),
             Event::Refusal(text) => self.refusal.push_str(text),
             Event::ToolCall(fragment) => {
                 // Indexes are dense by the provider's contract; a gap is filled, within reason.
@@ -144,6 +144,17 @@ impl Snapshot {
         self.text.len() + self.reasoning.len() + self.refusal.len() + calls
     }
 }
+
+/// Appends a piece, with room for more by a quarter where a string would double.
+fn append(whole: &mut String, piece: &str) {
+    if whole.capacity() - whole.len() < piece.len() {
+        whole.reserve_exact(piece.len().max(whole.len() / 4).max(LEAST_ROOM));
+    }
+    whole.push_str(piece);
+}
+
+/// Bytes of room that are made at least.
+const LEAST_ROOM: usize = 64;
 
 /// How many calls a fragment's index may skip before it is taken for nonsense.
 const MOST_SKIPPED_CALLS: usize = 64;

@@ -6,7 +6,7 @@ use crate::event::{End, ErrorCode, Event, Failure, FinishReason, Usage};
 use crate::ids::{ChannelId, RunId};
 use crate::plugin::provider::{Output, ProviderError, StartCx};
 use crate::routing::Verdict;
-use crate::run::{Current, Phase, Run, estimate};
+use crate::run::{Asked, Current, Phase, Run, estimate};
 use crate::sys::Sys;
 use crate::time::Moment;
 
@@ -20,6 +20,10 @@ impl<S: Sys> Reactor<S> {
             debug_assert!(false, "a plan is never empty, and never passed");
             return;
         };
+        let Asked::Whole(request) = &run.asked else {
+            debug_assert!(false, "no attempt follows content");
+            return;
+        };
         let instance = &target.instance;
         let cx = StartCx {
             now: self.now,
@@ -27,7 +31,7 @@ impl<S: Sys> Reactor<S> {
         };
         log::debug!("asking {target}");
         let started = contained(&mut self.metrics, || {
-            instance.provider.start(&run.request, &target.model, cx)
+            instance.provider.start(request, &target.model, cx)
         });
         let started = started.unwrap_or_else(|| Err(panicked()));
         match started {
@@ -112,7 +116,10 @@ impl<S: Sys> Reactor<S> {
         };
         attempt.since = self.now;
         let is_first = !std::mem::replace(&mut attempt.first_event, true);
-        run.content = true;
+        if !run.content {
+            run.content = true;
+            run.asked = Asked::Tokens(run.asked.tokens());
+        }
         let channel = run.channel;
         if is_first {
             self.note_first_event(id);
@@ -278,7 +285,7 @@ fn spent(run: &Run, channels: &Registry) -> Option<Usage> {
         return None;
     }
     let channel = channels.get(run.channel)?;
-    Some(estimate::usage(&run.request, channel.snapshot()))
+    Some(estimate::usage(run.asked.tokens(), channel.snapshot()))
 }
 
 /// What the terminal event of a run says about its target.

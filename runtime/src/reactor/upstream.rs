@@ -106,7 +106,13 @@ impl<S: Sys> Reactor<S> {
         let Some(attempt) = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut()) else {
             return self.close(conn_id);
         };
-        attempt.answered = true;
+        if !attempt.answered {
+            attempt.answered = true;
+            // It is not sent again.
+            if let Some(upstream) = &mut attempt.upstream {
+                upstream.request = Vec::new();
+            }
+        }
         let mut outputs = std::mem::take(&mut self.buffers.outputs);
         let receive = |attempt: &mut Current, _, outputs: &mut Vec<Output>| {
             attempt.generation.receive(bytes, outputs)

@@ -23,8 +23,8 @@ use crate::channel::Snapshot;
 use crate::event::Usage;
 use crate::plugin::provider::{ChatRequest, Content};
 
-/// What a question and the answer so far have cost.
-pub(crate) fn usage(request: &ChatRequest, answer: &Snapshot) -> Usage {
+/// What a question of so many tokens and the answer so far have cost.
+pub(crate) fn usage(asked: u64, answer: &Snapshot) -> Usage {
     let reasoning = text(&answer.reasoning);
     let calls = answer.tool_calls.iter();
     let calls: u64 = calls
@@ -32,12 +32,17 @@ pub(crate) fn usage(request: &ChatRequest, answer: &Snapshot) -> Usage {
         .sum();
     let output = text(&answer.text) + text(&answer.refusal) + reasoning + calls;
     Usage {
-        input_tokens: tokens(question(request)),
+        input_tokens: asked,
         output_tokens: tokens(output),
         reasoning_tokens: (reasoning > 0).then(|| tokens(reasoning)),
         cached_tokens: None,
         estimated: true,
     }
+}
+
+/// How many tokens a question is.
+pub(crate) fn asked(request: &ChatRequest) -> u64 {
+    tokens(question(request))
 }
 
 /// Whole tokens of so many quarters.
@@ -199,14 +204,14 @@ mod tests {
             }],
             ..Snapshot::default()
         };
-        let usage = usage(&ChatRequest::default(), &answer);
+        let usage = usage(asked(&ChatRequest::default()), &answer);
         assert_eq!(
             (usage.input_tokens, usage.output_tokens),
             (0, (8 + 9 + 16 + 4 + 8_u64).div_ceil(4))
         );
         assert_eq!(usage.reasoning_tokens, Some(3));
         assert!(usage.estimated);
-        let nothing = super::usage(&ChatRequest::default(), &Snapshot::default());
+        let nothing = super::usage(asked(&ChatRequest::default()), &Snapshot::default());
         assert_eq!((nothing.output_tokens, nothing.reasoning_tokens), (0, None));
     }
 }
