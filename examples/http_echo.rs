@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use lmserver::proto::http1::{self, Method, Request, Response};
 use lmserver::runtime::limits::{ChannelLimits, Limits};
-use lmserver::runtime::plugin::service::{Reply, Service, ServiceCx};
+use lmserver::runtime::plugin::service::{Reply, Service, ServiceCx, Unread};
 use lmserver::runtime::reactor::Reactor;
 use lmserver::runtime::routing::Routing;
 use lmserver::runtime::sys::ListenAddr;
@@ -32,8 +32,8 @@ impl Service for Echo {
         })
     }
 
-    fn refuse(&mut self, status: u16, _code: &'static str, message: &str) -> Response {
-        Response::text(status, format!("{message}\n"))
+    fn refuse(&mut self, unread: &Unread<'_>, _cx: &mut ServiceCx<'_>) -> Response {
+        Response::text(unread.status, format!("{}\n", unread.message))
     }
 }
 

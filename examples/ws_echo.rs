@@ -19,7 +19,7 @@ use lmserver_proto::ws::{Connection, Event, Limits, Role, handshake};
 use lmserver_runtime::channel::{Backlog, Placement};
 use lmserver_runtime::event::After;
 use lmserver_runtime::limits;
-use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
+use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx, Unread};
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Opening, Session, SessionCx, Transport,
 };
@@ -74,8 +74,8 @@ impl Service for EveryPath {
         cx.open(&Echo, opening)
     }
 
-    fn refuse(&mut self, status: u16, _code: &'static str, message: &str) -> Response {
-        Response::text(status, message)
+    fn refuse(&mut self, unread: &Unread<'_>, _cx: &mut ServiceCx<'_>) -> Response {
+        Response::text(unread.status, unread.message)
     }
 }
 

@@ -19,7 +19,7 @@ use lmserver_llm_api::messages::Messages;
 use lmserver_proto::http1::{Method, Request, Response};
 use lmserver_runtime::plugin::access::Access;
 use lmserver_runtime::plugin::provider::Secret;
-use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx, WishCx};
+use lmserver_runtime::plugin::service::{Answer, Query, Reply, Service, ServiceCx, Unread, WishCx};
 use lmserver_runtime::plugin::transport::Transport;
 use lmserver_runtime::routing::Routing;
 use lmserver_runtime::time::Moment;
@@ -275,6 +275,19 @@ impl Api {
         self.clients.contains_key(name) && !(names_channel && self.transports.contains_key(name))
     }
 
+    fn signature(&self, request: &Request, shape: Shape, cx: &mut ServiceCx<'_>) -> Signature {
+        let request_id = shape.request_id_field().map(|name| {
+            let mut random = [0; 16];
+            cx.random(&mut random);
+            let id = uuid::Builder::from_random_bytes(random).into_uuid();
+            (name, format!("req_{}", id.simple()))
+        });
+        Signature {
+            origin: self.origins.judge(request),
+            request_id,
+        }
+    }
+
     fn listening(&mut self) -> Listening<'_> {
         Listening {
             transports: &self.transports,
@@ -303,24 +316,32 @@ impl Api {
 
 impl Service for Api {
     fn call(&mut self, request: &Request, body: &[u8], cx: &mut ServiceCx<'_>) -> Reply {
-        let origin = self.origins.judge(request);
         let shape = Shape::of(request.path());
+        let signature = self.signature(request, shape, cx);
         let reply = self
-            .answer(request, body, &origin, cx)
+            .answer(request, body, &signature.origin, cx)
             .unwrap_or_else(|refusal| Reply::Response(refusal.response(shape)));
-        let request_id = shape.request_id_field().map(|name| {
-            let mut random = [0; 16];
-            cx.random(&mut random);
-            let id = uuid::Builder::from_random_bytes(random).into_uuid();
-            (name, format!("req_{}", id.simple()))
-        });
-        sign(reply, Signature { origin, request_id })
+        sign(reply, signature)
     }
 
-    fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response {
-        Response::json(status, error_body(Shape::Own, status, code, message, None))
+    fn refuse(&mut self, unread: &Unread<'_>, cx: &mut ServiceCx<'_>) -> Response {
+        let Unread {
+            head,
+            status,
+            code,
+            message,
+        } = *unread;
+        let shape = head.map_or(Shape::Own, |head| Shape::of(head.path()));
+        let response = Response::json(status, error_body(shape, status, code, message, None))
             .with_field("Cache-Control", "no-store")
-            .with_close()
+            .with_close();
+        match head {
+            Some(head) => {
+                let signature = self.signature(head, shape, cx);
+                signature.sign(response)
+            }
+            None => response,
+        }
     }
 
     fn access(&mut self) -> Option<&mut dyn Access> {
@@ -376,17 +397,21 @@ struct Signature {
     request_id: Option<(&'static str, String)>,
 }
 
+impl Signature {
+    fn sign(self, response: Response) -> Response {
+        let mut response = self.origin.sign(response);
+        if let Some((name, id)) = self.request_id
+            && !response.fields.iter().any(|(other, _)| other == name)
+        {
+            response.fields.push((name.into(), id));
+        }
+        response
+    }
+}
+
 fn sign(reply: Reply, signature: Signature) -> Reply {
     match reply {
-        Reply::Response(response) => {
-            let mut response = signature.origin.sign(response);
-            if let Some((name, id)) = signature.request_id
-                && !response.fields.iter().any(|(other, _)| other == name)
-            {
-                response.fields.push((name.into(), id));
-            }
-            Reply::Response(response)
-        }
+        Reply::Response(response) => Reply::Response(signature.sign(response)),
         Reply::Ask(query, then) => Reply::Ask(
             query,
             Box::new(move |answer, cx| sign(then(answer, cx), signature)),

@@ -15,7 +15,7 @@
 use lmserver_proto::http1::{Method, Request, Response};
 use lmserver_proto::percent;
 use lmserver_runtime::event::After;
-use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
+use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx, Unread};
 use lmserver_runtime::plugin::transport::{Admission, Opening, Session, SessionCx, Transport};
 
 mod asked;
@@ -121,8 +121,8 @@ impl Service for Fake {
         })
     }
 
-    fn refuse(&mut self, status: u16, _code: &'static str, message: &str) -> Response {
-        plain_error(status, message)
+    fn refuse(&mut self, unread: &Unread<'_>, _cx: &mut ServiceCx<'_>) -> Response {
+        plain_error(unread.status, unread.message)
     }
 }
 

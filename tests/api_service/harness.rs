@@ -20,7 +20,9 @@ use lmserver_runtime::plugin::provider::{
     ChatRequest, Provider, ProviderError, Secret, Start, StartCx,
 };
 use lmserver_runtime::plugin::query::{Publish, Range};
-use lmserver_runtime::plugin::service::{Answer, Continuation, Query, Reply, Service, Submission};
+use lmserver_runtime::plugin::service::{
+    Answer, Continuation, Query, Reply, Service, Submission, Unread,
+};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Opening, Session, SessionCx, Transport,
@@ -279,7 +281,14 @@ impl Server {
     }
 
     pub(crate) fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response {
-        self.api.refuse(status, code, message)
+        let unread = Unread {
+            head: None,
+            status,
+            code,
+            message,
+        };
+        let mut cx = self.stage.service_cx(&self.routing, self.unix_time);
+        self.api.refuse(&unread, &mut cx)
     }
 
     fn finish(&mut self, mut reply: Reply) -> Got {

@@ -31,6 +31,49 @@ fn a_client_that_does_not_finish_its_request_in_time_is_told_so() {
 }
 
 #[test]
+fn clients_of_other_apis_and_pages_can_read_why_their_request_was_not_read() {
+    let server = Server::start(
+        "[server]\nallowed_origins = [\"https://app.example\"]\n[limits]\nhead_timeout = \"100ms\"\n\
+         body_bytes = \"1KiB\"\n[provider.echo]\n",
+    );
+    for (path, id, kind, late) in [
+        (
+            "/v1/chat/completions",
+            "x-request-id",
+            "invalid_request_error",
+            "invalid_request_error",
+        ),
+        (
+            "/v1/messages",
+            "request-id",
+            "request_too_large",
+            "timeout_error",
+        ),
+    ] {
+        let post = format!("POST {path} HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n");
+        for (status, rest) in [
+            (413, "Content-Length: 1025\r\n\r\n"),
+            (413, "Transfer-Encoding: chunked\r\n\r\n401\r\n"),
+            (408, "Content-Length: 100\r\n\r\n{"),
+        ] {
+            let mut wire = server.connect();
+            wire.say(format!("{post}{rest}"));
+            let head = wire.head();
+            assert_eq!(head.status(), status, "{path} {rest}");
+            assert_eq!(
+                head.field("access-control-allow-origin"),
+                Some("https://app.example")
+            );
+            assert!(head.field(id).unwrap().starts_with("req_"));
+            assert_eq!(head.field("connection"), Some("close"));
+            let body: serde_json::Value = serde_json::from_slice(&wire.read_to_end()).unwrap();
+            let want = if status == 413 { kind } else { late };
+            assert_eq!(body["error"]["type"], want, "{body}");
+        }
+    }
+}
+
+#[test]
 fn what_is_too_large_is_refused_by_its_own_status_before_it_is_read() {
     let server = Server::start(LIMITS);
     let long = "x".repeat(4096);

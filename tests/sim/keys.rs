@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lmserver::proto::http1::{Method, Request, Response, client::write_request};
-use lmserver::runtime::plugin::service::{Query, Reply, Service, ServiceCx, WishCx};
+use lmserver::runtime::plugin::service::{Query, Reply, Service, ServiceCx, Unread, WishCx};
 use lmserver::runtime::sys::Signal;
 use lmserver::runtime::sys::sim::{Faults, Host, Name, PeerId, Weather};
 use lmserver::runtime::time::Moment;
@@ -61,8 +61,8 @@ impl Service for Judge {
         Reply::Response(Response::json(status, b"{}".to_vec()))
     }
 
-    fn refuse(&mut self, status: u16, _: &'static str, _: &str) -> Response {
-        Response::json(status, b"{}".to_vec())
+    fn refuse(&mut self, unread: &Unread<'_>, _: &mut ServiceCx<'_>) -> Response {
+        Response::json(unread.status, b"{}".to_vec())
     }
 
     fn wish(&mut self, cx: &mut WishCx<'_>) -> Option<Query> {

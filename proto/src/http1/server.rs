@@ -72,6 +72,8 @@ pub struct Connection {
     head_only: bool,
     /// Empty lines so far in front of the next request.
     empty_lines: u8,
+    /// The head of a request that was refused behind it.
+    refused: Option<Box<Request>>,
 }
 
 #[derive(Debug)]
@@ -152,6 +154,7 @@ impl Connection {
             keep_alive: true,
             head_only: false,
             empty_lines: 0,
+            refused: None,
         }
     }
 
@@ -215,7 +218,9 @@ impl Connection {
     pub fn next_event(&mut self, limits: &Limits) -> Result<Option<Event>, Error> {
         let event = self.advance(limits);
         if event.is_err() {
+            let head = self.take_unfinished();
             self.close();
+            self.refused = head;
         } else if self.at >= self.buf.len() {
             self.buf = Vec::new();
             self.at = 0;
@@ -306,6 +311,19 @@ impl Connection {
         true
     }
 
+    /// The head of the request whose content is not whole, or was refused: for whoever writes the
+    /// last answer. Nothing further is read.
+    #[must_use]
+    pub fn take_unfinished(&mut self) -> Option<Box<Request>> {
+        if !matches!(self.state, State::Body(_)) {
+            return self.refused.take();
+        }
+        let State::Body(receiving) = std::mem::replace(&mut self.state, State::Answering) else {
+            return None;
+        };
+        Some(Box::new(receiving.head))
+    }
+
     /// The bytes behind the last request.
     #[must_use]
     pub fn take_leftover(&mut self) -> Vec<u8> {
@@ -391,22 +409,19 @@ impl Connection {
         self.keep_alive = head.wants_keep_alive();
         self.head_only = head.method == Method::Head;
         self.empty_lines = 0;
-        let framing = framing(Message::Request, head.version, &head.fields)?;
-        let waits = expects_continue(head.version, &head.fields)?;
-        match framing {
-            Framing::Length(0) => {
-                self.state = State::Answering;
-                return Ok(Some(Event::Request {
-                    head,
-                    body: Vec::new(),
-                }));
+        let (framing, waits) = match announced(&head, limits) {
+            Ok(announced) => announced,
+            Err(error) => {
+                self.refused = Some(Box::new(head));
+                return Err(error);
             }
-            Framing::Length(length) if length > limits.body_bytes as u64 => {
-                return Err(Error::BodyTooLarge {
-                    limit: limits.body_bytes,
-                });
-            }
-            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {}
+        };
+        if framing == Framing::Length(0) {
+            self.state = State::Answering;
+            return Ok(Some(Event::Request {
+                head,
+                body: Vec::new(),
+            }));
         }
         let receiving = Receiving {
             head,
@@ -474,6 +489,18 @@ impl Connection {
         self.keep_alive = false;
         self.buf = Vec::new();
         self.at = 0;
+    }
+}
+
+/// What content a head announces, and whether the client waits for leave to send it.
+fn announced(head: &Request, limits: &Limits) -> Result<(Framing, bool), Error> {
+    let framing = framing(Message::Request, head.version, &head.fields)?;
+    let waits = expects_continue(head.version, &head.fields)?;
+    match framing {
+        Framing::Length(length) if length > limits.body_bytes as u64 => Err(Error::BodyTooLarge {
+            limit: limits.body_bytes,
+        }),
+        Framing::Length(_) | Framing::Chunked | Framing::UntilClose => Ok((framing, waits)),
     }
 }
 

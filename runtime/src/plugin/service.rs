@@ -29,8 +29,8 @@ pub trait Service {
     fn call(&mut self, request: &Request, body: &[u8], cx: &mut ServiceCx<'_>) -> Reply;
 
     /// Gives the answer to a request that could not be read or timed out; the connection closes
-    /// after it. `code` is a word of the README's list, such as `invalid_request`.
-    fn refuse(&mut self, status: u16, code: &'static str, message: &str) -> Response;
+    /// after it.
+    fn refuse(&mut self, unread: &Unread<'_>, cx: &mut ServiceCx<'_>) -> Response;
 
     /// Its verdicts on what clients of a protocol with commands may do; none: nothing.
     fn access(&mut self) -> Option<&mut dyn Access> {
@@ -52,6 +52,19 @@ pub trait Service {
     fn reload(&mut self) -> Option<Arc<Routing>> {
         None
     }
+}
+
+/// A request that could not be read, or not to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread<'a> {
+    /// Its head, where that much could be read.
+    pub head: Option<&'a Request>,
+    /// The status of the answer.
+    pub status: u16,
+    /// A word of the README's list, such as `invalid_request`.
+    pub code: &'static str,
+    /// What is wrong with it.
+    pub message: &'a str,
 }
 
 /// What a service may know and draw when it is asked for a wish.

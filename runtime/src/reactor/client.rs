@@ -13,7 +13,7 @@ use crate::event::Epoch;
 use crate::ids::{ChannelId, ConnId};
 use crate::limits::Retention;
 use crate::plugin::query::Query;
-use crate::plugin::service::{Parts, Reply, Service, ServiceCx};
+use crate::plugin::service::{Parts, Reply, Service, ServiceCx, Unread};
 use crate::plugin::transport::{Disconnect, Session, SessionCx};
 use crate::sys::Sys;
 
@@ -112,7 +112,19 @@ impl<S: Sys> Reactor<S> {
     /// Answers what cannot be read any further, and closes.
     pub(super) fn refuse(&mut self, id: ConnId, status: u16, code: &'static str, message: &str) {
         let date = self.date();
-        let response = self.service.refuse(status, code, message);
+        let Some(head) = self.front_mut(id).map(|front| front.http.take_unfinished()) else {
+            return;
+        };
+        let unread = Unread {
+            head: head.as_deref(),
+            status,
+            code,
+            message,
+        };
+        let response = self.with_service(id, |service, cx| service.refuse(&unread, cx));
+        let Some(response) = response else {
+            return self.close(id);
+        };
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
@@ -121,6 +133,13 @@ impl<S: Sys> Reactor<S> {
         };
         front.http.reject(&response, &date, conn.outbox.bytes());
         conn.flags.set(Flags::CLOSING);
+    }
+
+    fn front_mut(&mut self, id: ConnId) -> Option<&mut Front> {
+        let Role::Front(front) = &mut self.conns.get_mut(id)?.role else {
+            return None;
+        };
+        Some(front)
     }
 
     fn begin_session(&mut self, id: ConnId, session: Box<dyn Session>) {

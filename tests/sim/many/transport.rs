@@ -17,7 +17,7 @@ use lmserver::runtime::event::{After, ClientInfo, Position};
 use lmserver::runtime::limits::Retention;
 use lmserver::runtime::plugin::provider::{ChatRequest, Content, Message};
 use lmserver::runtime::plugin::query::{Answer, Publish, Query, Range};
-use lmserver::runtime::plugin::service::{NO_KEY, Reply, Service, ServiceCx, Submission};
+use lmserver::runtime::plugin::service::{NO_KEY, Reply, Service, ServiceCx, Submission, Unread};
 use lmserver::runtime::plugin::transport::{
     Admission, Disconnect, Encoding, Entry, Envelope, Gate, Identity, Lost, Membership, Notice,
     Opening, Session, SessionCx, Subscription, Transport,
@@ -169,8 +169,8 @@ impl Service for Application {
         Reply::Ask(Query::Submit(Box::new(submission)), Box::new(then))
     }
 
-    fn refuse(&mut self, status: u16, _: &'static str, _: &str) -> Response {
-        Response::empty(status)
+    fn refuse(&mut self, unread: &Unread<'_>, _: &mut ServiceCx<'_>) -> Response {
+        Response::empty(unread.status)
     }
 }
 

@@ -18,7 +18,7 @@ use lmserver_runtime::plugin::access::{
     Feature, RefreshGrant, SubscribeAsk, SubscribeGrant,
 };
 use lmserver_runtime::plugin::query::{Publish, Query};
-use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx};
+use lmserver_runtime::plugin::service::{Reply, Service, ServiceCx, Unread};
 use lmserver_runtime::plugin::transport::{Admission, Opening, Signal, Target, Transport};
 use uuid::Uuid;
 
@@ -74,8 +74,8 @@ impl Service for Site {
         )
     }
 
-    fn refuse(&mut self, status: u16, _: &'static str, message: &str) -> Response {
-        Response::text(status, message)
+    fn refuse(&mut self, unread: &Unread<'_>, _: &mut ServiceCx<'_>) -> Response {
+        Response::text(unread.status, unread.message)
     }
 
     fn access(&mut self) -> Option<&mut dyn Access> {
