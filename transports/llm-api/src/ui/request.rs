@@ -33,7 +33,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
         };
         continued = match role.as_str() {
             "system" | "user" => {
-                messages.push(spoken(&role, parts, &place)?);
+                messages.extend(spoken(&role, parts, &place)?);
                 None
             }
             "assistant" => {
@@ -57,8 +57,8 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
     })
 }
 
-/// What a person or the page itself has said.
-fn spoken(role: &str, parts: Vec<Value>, place: &str) -> Result<Value, Mistake> {
+/// What a person or the page itself has said; text alone as text, which every server takes.
+fn spoken(role: &str, parts: Vec<Value>, place: &str) -> Result<Option<Value>, Mistake> {
     let mut content = Vec::new();
     for (index, part) in parts.into_iter().enumerate() {
         let place = format!("{place}.parts[{index}]");
@@ -74,7 +74,11 @@ fn spoken(role: &str, parts: Vec<Value>, place: &str) -> Result<Value, Mistake> 
             _ => {}
         }
     }
-    Ok(json!({"role": role, "content": content}))
+    Ok(match content.as_slice() {
+        [] => None,
+        [only] if type_of(only) == "text" => Some(json!({"role": role, "content": only["text"]})),
+        _ => Some(json!({"role": role, "content": content})),
+    })
 }
 
 fn file(part: &mut Object) -> Result<Value, Mistake> {
@@ -222,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_page_says_is_text_where_it_is_text_and_nothing_where_it_says_nothing() {
+        let said = |parts: Value| json!({"role": "user", "parts": parts});
+        let hi = json!({"type": "text", "text": "Hi"});
+        let data = json!({"type": "data-a", "data": 1});
+        let body = json!({"messages": [said(json!([hi, data])), said(json!([data])), said(json!([hi, hi]))]});
+        let messages = read(body.to_string().as_bytes()).unwrap().request.messages;
+        assert_eq!(messages.len(), 2);
+        assert_eq!(messages[0].content, Content::Text("Hi".into()));
+        assert!(matches!(&messages[1].content, Content::Parts(parts) if parts.len() == 2));
+    }
+
+    #[test]
     fn an_answer_goes_on_with_the_last_message_if_that_is_an_answer() {
         let user = json!({"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]});
         let assistant =
@@ -234,7 +250,7 @@ mod tests {
             let asked = asked(json!({"messages": messages, "temperature": 0.5, "model": "m"}))
                 .unwrap_or_else(|mistake| panic!("{}", mistake.message));
             assert_eq!(&*asked.note, note.as_bytes());
-            assert!(asked.is_stream && asked.is_background);
+            assert!(asked.is_stream);
             assert_eq!(
                 (asked.request.temperature, asked.model.as_deref()),
                 (Some(0.5), Some("m"))
