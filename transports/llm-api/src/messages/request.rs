@@ -100,7 +100,7 @@ fn messages(body: &mut Object) -> Result<Vec<Message>, Mistake> {
         };
         match role.as_str() {
             "user" => user_turn(content, &place, &mut messages)?,
-            "assistant" => messages.push(assistant_turn(content, &place)?),
+            "assistant" => messages.extend(assistant_turn(content, &place)?),
             "system" => messages.push(message("system", parts(content, &place)?)),
             _ => return Err(item.wrong("role", "\"user\" or \"assistant\"")),
         }
@@ -128,6 +128,10 @@ fn user_turn(blocks: Vec<Value>, place: &str, out: &mut Vec<Message>) -> Result<
         };
         let content = match content {
             Content::Text(text) if failed => Content::Text(format!("Error: {text}")),
+            Content::Parts(mut parts) if failed => {
+                parts.insert(0, json!({"type": "text", "text": "Error:"}));
+                Content::Parts(parts)
+            }
             content => content,
         };
         let mut message = message("tool", content);
@@ -140,8 +144,9 @@ fn user_turn(blocks: Vec<Value>, place: &str, out: &mut Vec<Message>) -> Result<
     Ok(())
 }
 
-/// An assistant's turn: text and calls. What it thought is not handed to another model.
-fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Message, Mistake> {
+/// An assistant's turn: text and calls. What it thought is not handed to another model; a turn
+/// without more is none.
+fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mistake> {
     let (mut text, mut calls) = (String::new(), Vec::new());
     for (index, block) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{index}]");
@@ -162,13 +167,14 @@ fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Message, Mistake> {
             _ => return Err(unknown_block(&place, &kind)),
         }
     }
-    let content = match text.is_empty() {
-        true => Content::Absent,
-        false => Content::Text(text),
+    let content = match (text.is_empty(), calls.is_empty()) {
+        (true, true) => return Ok(None),
+        (true, false) => Content::Absent,
+        (false, _) => Content::Text(text),
     };
     let mut message = message("assistant", content);
     message.tool_calls = (!calls.is_empty()).then_some(Value::Array(calls));
-    Ok(message)
+    Ok(Some(message))
 }
 
 /// Blocks as content parts of OpenAI's form; text alone as text.
@@ -185,7 +191,11 @@ fn parts(blocks: Vec<Value>, place: &str) -> Result<Content, Mistake> {
             "image" => json!({"type": "image_url", "image_url": {"url": source(&mut block)?}}),
             "document" => {
                 let name = block.string("title")?;
-                json!({"type": "file", "file": {"file_data": source(&mut block)?, "filename": name}})
+                if let Some(text) = plain_text(&block) {
+                    json!({"type": "text", "text": text})
+                } else {
+                    json!({"type": "file", "file": {"file_data": source(&mut block)?, "filename": name}})
+                }
             }
             _ => return Err(unknown_block(&place, &kind)),
         });
@@ -196,6 +206,22 @@ fn parts(blocks: Vec<Value>, place: &str) -> Result<Content, Mistake> {
         }
         _ => Content::Parts(parts),
     })
+}
+
+/// What a document says whose source is text, or blocks of it.
+fn plain_text(block: &Object) -> Option<String> {
+    let source = block.peek("source")?;
+    match (source["type"].as_str(), &source["data"], &source["content"]) {
+        (Some("text"), Value::String(text), _) => Some(text.clone()),
+        (Some("content"), _, Value::String(text)) => Some(text.clone()),
+        (Some("content"), _, Value::Array(blocks))
+            if blocks.iter().all(|it| it["text"].is_string()) =>
+        {
+            let texts = blocks.iter().filter_map(|it| it["text"].as_str());
+            Some(texts.collect::<Vec<_>>().join("\n"))
+        }
+        _ => None,
+    }
 }
 
 /// Where an image or a document comes from, as a URL.
@@ -268,8 +294,8 @@ fn tool_choice(choice: &mut Object) -> Result<Value, Mistake> {
 fn effort(thinking: &mut Object) -> Result<Option<&'static str>, Mistake> {
     let budget = thinking.count("budget_tokens", u64::MAX)?;
     match thinking.string("type")?.as_deref() {
-        Some("disabled") => Ok(Some("none")),
-        Some("adaptive") => Ok(None),
+        // What is not asked for is no wish that a provider could refuse.
+        Some("disabled" | "adaptive") => Ok(None),
         Some("enabled") => Ok(Some(match budget {
             Some(0..=4096) => "low",
             Some(16_385..) => "high",
@@ -429,6 +455,37 @@ mod tests {
     }
 
     #[test]
+    fn documents_of_text_are_text_and_what_failed_says_so() {
+        let image = json!({"type": "image", "source": {"type": "url", "url": "https://h/a"}});
+        let document = |source: Value| json!({"type": "document", "source": source});
+        let messages = said(json!([
+            {"role": "user", "content": [
+                document(json!({"type": "text", "media_type": "text/plain", "data": "one"})),
+                document(json!({"type": "content", "content": "two"})),
+                document(json!({"type": "content", "content": [{"type": "text", "text": "three"}]})),
+                document(json!({"type": "url", "url": "https://h/b"})),
+            ]},
+            // A turn of which nothing is left is none.
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": "s"}]},
+            {"role": "assistant", "content": []},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "i", "content": [{"type": "text", "text": "x"}, image], "is_error": true},
+            ]},
+        ]));
+        let roles: Vec<_> = messages.iter().map(|message| &*message.role).collect();
+        assert_eq!(roles, ["user", "tool"]);
+        let (Content::Parts(parts), Content::Parts(failed)) =
+            (&messages[0].content, &messages[1].content)
+        else {
+            panic!("parts")
+        };
+        let texts: Vec<_> = parts.iter().filter_map(|it| it["text"].as_str()).collect();
+        assert_eq!(texts, ["one", "two", "three"]);
+        assert_eq!(parts[3]["file"]["file_data"], "https://h/b");
+        assert_eq!(failed[0], json!({"type": "text", "text": "Error:"}));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (more, param) in [
             (json!({"max_tokens": null}), "max_tokens"),
@@ -484,7 +541,7 @@ mod tests {
     #[test]
     fn budgets_are_efforts() {
         for (thinking, want) in [
-            (json!({"type": "disabled"}), Some("none")),
+            (json!({"type": "disabled"}), None),
             (json!({"type": "adaptive"}), None),
             (
                 json!({"type": "enabled", "budget_tokens": 1024}),
