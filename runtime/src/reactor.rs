@@ -297,7 +297,16 @@ impl<S: Sys> Reactor<S> {
     fn reload(&mut self) {
         match self.service.reload() {
             Some(routing) => {
-                self.routing = routing;
+                let former = std::mem::replace(&mut self.routing, routing);
+                let Self {
+                    routing,
+                    ledger,
+                    metrics,
+                    ..
+                } = self;
+                let is_another =
+                    |provider: &str, model: &str| routing.has_changed(&former, provider, model);
+                contained(metrics, || ledger.forgive(is_another));
                 self.stop_warming();
                 log::info!("the configuration was read again: new requests use it");
                 self.call_all();

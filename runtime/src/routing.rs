@@ -103,6 +103,16 @@ impl Routing {
         &now.unwrap_or(&target.instance).resilience
     }
 
+    /// Is a target asked in another way than by a former routing, or elsewhere?
+    pub(crate) fn has_changed(&self, former: &Self, provider: &str, model: &str) -> bool {
+        let instances = (self.providers.get(provider), former.providers.get(provider));
+        match instances {
+            (Some(now), Some(then)) => now.asks_otherwise(then, model),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        }
+    }
+
     fn known(&self) -> String {
         let models = self.models.keys().map(|name| name.to_string());
         let providers = self.providers.keys().map(|name| format!("{name}/<model>"));

@@ -569,11 +569,10 @@ fn a_response_goes_on_from_what_is_kept() {
 #[test]
 fn what_a_response_goes_on_from_counts_as_its_request() {
     let id = "00000000000040008000000000000000";
-    let answer = "a".repeat(3000);
     let snapshot = Snapshot {
         status: Status::Completed,
         finish_reason: Some(FinishReason::Stop),
-        text: answer.clone(),
+        text: "a".repeat(3000),
         note: br#"
 [{"role":"user","content":"hi"}]"#[..]
             .into(),

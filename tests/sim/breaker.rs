@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lmserver::runtime::routing::{ProviderTimers, Resilience, Routing};
 use lmserver::runtime::sys::Signal;
+use lmserver::runtime::sys::sim::Weather;
 
-use crate::scene::{begun, ending, second};
+use crate::scene::{UPSTREAM, begun, ending, second};
 use crate::script::Act;
 use crate::town::{Town, breaks_off, busy, refuses, says, says_for};
 use crate::upstream::Upstream;
@@ -274,6 +275,35 @@ fn a_reload_keeps_what_is_known_and_takes_the_new_rules() {
         town.run();
         assert_eq!(town.upstream().asked.len(), asked);
         assert_eq!(town.metrics().breaker_openings, opened);
+    }
+}
+
+#[test]
+fn a_reload_with_another_key_or_place_forgets_the_failures_of_the_former() {
+    for (key, host, asked) in [
+        ("sk-sim", "up.example", 5),
+        ("sk-new", "up.example", 7),
+        ("sk-sim", "other.example", 7),
+    ] {
+        let mut new = Setup::new(1);
+        new.key = key;
+        new.openai("up", host);
+        new.model("default", &["up/a".into()]);
+        let mut setup = setup();
+        setup.reloads = Some(new.routing());
+        let wrong = refuses("401 Unauthorized", "");
+        let upstream = (0..5).fold(Upstream::new(), |it, _| it.plays("a", wrong.clone()));
+        let mut asks: Vec<_> = (0..6).map(|n| (n * 100, "default")).collect();
+        asks.extend([(2000, "default"), (2100, "default")]);
+        let mut town = Town::new(setup, upstream.plays("a", says("a")), &asks);
+        let addr = UPSTREAM.parse().unwrap();
+        let up = town.upstream;
+        town.world
+            .host("other.example", addr, up, Weather::default());
+        town.world.sys().signal(second(1), Signal::Reload);
+        town.run();
+        assert_eq!(town.upstream().asked.len(), asked, "{key} {host}");
+        assert_eq!(town.metrics().breaker_openings, 1);
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     /// Do providers speak TLS?
     pub(crate) tls: bool,
     pub(crate) warm_connections: u32,
+    /// The key of the providers that are added from now on.
+    pub(crate) key: &'static str,
     /// What the configuration says when it is read again.
     pub(crate) reloads: Option<Arc<Routing>>,
     instances: BTreeMap<Box<str>, Arc<Instance>>,
@@ -60,6 +62,7 @@ impl Setup {
                 ..Resilience::default()
             },
             tls: false,
+            key: "sk-sim",
             warm_connections: 0,
             reloads: None,
             instances: BTreeMap::new(),
@@ -89,7 +92,7 @@ impl Setup {
         let settings = ProviderSettings {
             name: name.into(),
             base_url,
-            api_key: Some(Secret::new("sk-sim".into())),
+            api_key: Some(Secret::new(self.key.into())),
             headers: BTreeMap::new(),
         };
         let provider = open(settings, &mut Keys { delay }).unwrap();

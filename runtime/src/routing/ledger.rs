@@ -1,5 +1,6 @@
 //! What is known of targets at run time: whether they answer, how many requests they have, who
-//! waits for them. It goes by their names, so it outlives a reload.
+//! waits for them. It goes by their names, so it outlives a reload; but failures are forgotten where
+//! the key or the URL is another afterwards.
 //!
 //! A target with nothing to remember has no entry. Clients may name targets that nobody
 //! configured, so entries without a request are bounded by [`MOST_IDLE`]; those with one are
@@ -149,6 +150,17 @@ impl Ledger {
         self.find_mut(target)
             .map(|entry| entry.queue.dismiss())
             .unwrap_or_default()
+    }
+
+    /// Forgets the failures of those targets of which `is_another` says that they are not what they
+    /// were.
+    pub(crate) fn forgive(&mut self, is_another: impl Fn(&str, &str) -> bool) {
+        for entry in &mut self.entries {
+            if !entry.breaker.is_new() && is_another(&entry.provider, &entry.model) {
+                entry.breaker = Breaker::default();
+            }
+        }
+        self.tidy();
     }
 
     /// All who wait, target by target.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plugin::provider::{Provider, Secret};
+use crate::plugin::provider::{ChatRequest, Content, Message, Provider, Secret, StartCx};
 use crate::routing::resilience::Resilience;
 use crate::tls::Trust;
 
@@ -25,6 +25,28 @@ pub struct Instance {
     /// Idle connections that are kept ready while there is traffic, at most
     /// [`MOST_WARM_CONNECTIONS`].
     pub warm_connections: u32,
+}
+
+impl Instance {
+    /// Would an attempt at `model` begin with other bytes, to another place? Then what is known of
+    /// the target is of a former key or URL.
+    pub(crate) fn asks_otherwise(&self, former: &Self, model: &str) -> bool {
+        let request = ChatRequest {
+            messages: vec![Message {
+                role: "user".to_owned(),
+                content: Content::Text(String::new()),
+                name: None,
+                tool_calls: None,
+                tool_call_id: None,
+            }],
+            ..ChatRequest::default()
+        };
+        let begin = |instance: &Self| {
+            let start = instance.provider.start(&request, model, StartCx::default());
+            start.map(|start| start.upstream)
+        };
+        self.proxy != former.proxy || begin(self) != begin(former)
+    }
 }
 
 /// The most that [`Instance::warm_connections`] may be.
