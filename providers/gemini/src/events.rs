@@ -14,7 +14,7 @@
 //! one.
 
 use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
-use lmserver_runtime::http_provider::json::{self, Text};
+use lmserver_runtime::http_provider::json::{self, Shape, Text};
 use lmserver_runtime::http_provider::{self as http, Answer, Finish, Fragment, Speaker};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde::Deserialize;
@@ -94,6 +94,31 @@ struct Feedback<'a> {
     #[serde(borrow, default)]
     block_reason: Option<Text<'a>>,
 }
+
+/// The shape of an [`Event`].
+const EVENT: Shape = Shape::Object(&[
+    ("candidates", Shape::List(&CANDIDATE)),
+    (
+        "promptFeedback",
+        Shape::Object(&[("blockReason", Shape::Text)]),
+    ),
+]);
+
+const CANDIDATE: Shape = Shape::Object(&[
+    ("index", Shape::Count),
+    ("content", Shape::Object(&[("parts", Shape::List(&PART))])),
+    ("finishReason", Shape::Text),
+    ("finishMessage", Shape::Text),
+]);
+
+const PART: Shape = Shape::Object(&[
+    ("text", Shape::Text),
+    ("thought", Shape::Flag),
+    (
+        "functionCall",
+        Shape::Object(&[("id", Shape::Text), ("name", Shape::Text)]),
+    ),
+]);
 
 impl Events {
     /// An answer of which nothing has come. `seed` makes the made-up ids of answers differ.
@@ -178,11 +203,13 @@ impl http::Events for Events {
         let cleaned;
         let event = match read(data) {
             Some(event) => event,
-            // Lone surrogates, malformed UTF-8, keys given twice: the patient reader mends them.
+            // Lone surrogates, malformed UTF-8, keys given twice, wrong types: the patient reader
+            // mends them.
             None => {
-                let Some(document) = json::value(data) else {
+                let Some(mut document) = json::value(data) else {
                     return Ok(false);
                 };
+                json::fit(&mut document, &EVENT);
                 cleaned = document.to_string();
                 match read(cleaned.as_bytes()) {
                     Some(event) => event,
@@ -308,5 +335,27 @@ mod tests {
                 .err()
         });
         assert_eq!(failed.map(|error| error.code), Some(ErrorCode::TooLarge));
+    }
+
+    #[test]
+    fn what_has_a_wrong_type_is_left_out_and_the_rest_is_read() {
+        let (mut events, mut out) = (Events::new(1), Vec::new());
+        for event in [
+            r#"{"candidates":[{"index":"0","content":{"parts":[{"text":"a","thought":0}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[7,{"text":"b","functionCall":[]}]}}],"promptFeedback":""}"#,
+            r#"{"candidates":[{"content":"","finishReason":"STOP","finishMessage":{}},5],"error":null}"#,
+        ] {
+            let known = events.event("message", event.as_bytes(), SPEAKER, &mut out);
+            assert_eq!(known, Ok(true), "{event}");
+        }
+        assert_eq!(events.end(SPEAKER, &mut out), Ok(()));
+        let texts: String = out
+            .iter()
+            .filter_map(|it| match it {
+                Output::Chunk(text) => Some(&**text),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, "ab", "{out:?}");
     }
 }

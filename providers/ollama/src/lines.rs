@@ -13,7 +13,7 @@
 
 use lmserver_proto::ndjson::{Decoder, TooLong};
 use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
-use lmserver_runtime::http_provider::json::{self, Text};
+use lmserver_runtime::http_provider::json::{self, Shape, Text};
 use lmserver_runtime::http_provider::{Answer, Finish, Format, Fragment, Speaker};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde::Deserialize;
@@ -82,6 +82,31 @@ struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
+/// The shape of a [`Line`].
+const LINE: Shape = Shape::Object(&[
+    ("message", MESSAGE),
+    ("response", Shape::Text),
+    ("thinking", Shape::Text),
+    ("done", Shape::Flag),
+    ("done_reason", Shape::Text),
+    ("prompt_eval_count", Shape::Count),
+    ("eval_count", Shape::Count),
+]);
+
+const MESSAGE: Shape = Shape::Object(&[
+    ("content", Shape::Text),
+    ("thinking", Shape::Text),
+    ("tool_calls", Shape::List(&CALL)),
+]);
+
+const CALL: Shape = Shape::Object(&[
+    ("id", Shape::Text),
+    (
+        "function",
+        Shape::Object(&[("name", Shape::Text), ("arguments", Shape::Any)]),
+    ),
+]);
+
 impl Lines {
     /// An answer of which nothing has come. `seed` makes the made-up ids of answers differ.
     pub(crate) fn new(seed: u64) -> Self {
@@ -141,8 +166,12 @@ impl State {
         if let Some(line) = read(data) {
             return self.take(&line, data, speaker, out);
         }
-        // Lone surrogates, malformed UTF-8, keys given twice: the patient reader mends them.
-        let cleaned = json::value(data).map(|document| document.to_string());
+        // Lone surrogates, malformed UTF-8, keys given twice, counts with a fraction: the patient
+        // reader mends them.
+        let cleaned = json::value(data).map(|mut document| {
+            json::fit(&mut document, &LINE);
+            document.to_string()
+        });
         match cleaned.as_deref().map(str::as_bytes).and_then(read) {
             Some(line) => self.take(&line, data, speaker, out),
             None => {
@@ -295,5 +324,38 @@ mod tests {
             panic!("{out:?}")
         };
         assert_eq!(&*call.arguments, arguments);
+    }
+
+    #[test]
+    fn what_has_a_wrong_type_is_left_out_and_the_rest_is_read() {
+        let lines = concat!(
+            r#"{"message":{"content":"a","thinking":7,"tool_calls":{}},"response":null}"#,
+            "\n",
+            r#"{"message":{"content":"b","tool_calls":[null,"x"]},"done":0}"#,
+            "\n",
+            r#"{"message":[],"done":true,"done_reason":{},"prompt_eval_count":2.0,"eval_count":"3"}"#,
+            "\n",
+        );
+        let (mut reader, mut out) = (Lines::new(1), Vec::new());
+        reader.feed(lines.as_bytes(), SPEAKER, &mut out).unwrap();
+        assert!(reader.has_ended());
+        let texts: String = out
+            .iter()
+            .filter_map(|it| match it {
+                Output::Chunk(text) => Some(&**text),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, "ab", "{out:?}");
+        let usage = Usage {
+            input_tokens: 2,
+            output_tokens: 3,
+            ..Usage::default()
+        };
+        assert!(
+            out.iter()
+                .any(|it| matches!(it, Output::End { usage: Some(it), .. } if *it == usage)),
+            "{out:?}"
+        );
     }
 }

@@ -115,6 +115,58 @@ pub fn count(value: Option<&Value>) -> Option<u64> {
     })
 }
 
+/// What a document may hold.
+#[derive(Debug)]
+pub enum Shape {
+    /// A string, or a number, which becomes one.
+    Text,
+    /// True or false.
+    Flag,
+    /// What [`count`] reads.
+    Count,
+    /// Anything.
+    Any,
+    /// An array, each of whose elements has a shape.
+    List(&'static Shape),
+    /// An object; other keys may hold what they like.
+    Object(&'static [(&'static str, Shape)]),
+}
+
+/// Takes out of a document what has not its shape, so that a typed reader takes the rest. False:
+/// the document itself has not.
+pub fn fit(value: &mut Value, shape: &Shape) -> bool {
+    match (shape, value) {
+        (Shape::Any, _) | (Shape::Text, Value::String(_)) | (Shape::Flag, Value::Bool(_)) => true,
+        (Shape::Text, value) => match text(Some(value)) {
+            Some(text) => {
+                *value = text.into();
+                true
+            }
+            None => false,
+        },
+        (Shape::Count, value) => match count(Some(value)) {
+            Some(count) => {
+                *value = count.into();
+                true
+            }
+            None => false,
+        },
+        (Shape::List(shape), Value::Array(list)) => {
+            list.retain_mut(|each| fit(each, shape));
+            true
+        }
+        (Shape::Object(keys), Value::Object(object)) => {
+            for (key, shape) in *keys {
+                if object.get_mut(*key).is_some_and(|each| !fit(each, shape)) {
+                    object.remove(*key);
+                }
+            }
+            true
+        }
+        (Shape::Flag | Shape::List(_) | Shape::Object(_), _) => false,
+    }
+}
+
 /// True for an `error` that says something: some servers send an empty one with every chunk.
 #[must_use]
 pub fn says_something(error: &Value) -> bool {
