@@ -572,6 +572,30 @@ fn items_that_are_only_named_are_looked_up() {
 }
 
 #[test]
+fn a_question_that_failed_for_now_is_asked_again_with_the_same_key() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    for (status, is_asked_again) in [
+        ("503 Service Unavailable", true),
+        ("400 Bad Request", false),
+    ] {
+        let ask = request("POST", CHAT, &[("Idempotency-Key", status)], &chat(false));
+        let mut wire = server.connect();
+        wire.say(&ask);
+        provider.accept().refuse(status, "{}");
+        let head = wire.head();
+        assert!(status.starts_with(&head.status().to_string()));
+        wire.body(&head);
+        wire.say(&ask);
+        if is_asked_again {
+            provider.accept().answer("Hello");
+        }
+        let again = wire.head().status();
+        assert_eq!(again, if is_asked_again { 200 } else { 400 });
+    }
+}
+
+#[test]
 fn a_question_that_was_given_up_is_asked_again_with_the_same_key() {
     let provider = Provider::new();
     let server = Server::start(&provider.section("p", ""));

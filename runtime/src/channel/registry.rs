@@ -180,6 +180,13 @@ impl Registry {
         if channel.life == Life::Finished {
             channel.run = None;
             self.finished.push_back((now, id));
+            // Whoever waits for one answer alone, and got none, repeats the question to have one.
+            if channel.abandon_after.is_some()
+                && channel.snapshot.may_be_asked_again()
+                && let Some(key) = channel.idempotency.take()
+            {
+                self.idempotency.remove(&key);
+            }
             self.set_expiry(id, now);
         }
         self.mark_dirty(id);

@@ -74,6 +74,13 @@ pub struct ToolCallSoFar {
 }
 
 impl Snapshot {
+    /// Did it fail before anything was said, and could another try succeed?
+    pub(crate) fn may_be_asked_again(&self) -> bool {
+        let said = [&self.text, &self.reasoning, &self.refusal];
+        let is_silent = said.iter().all(|it| it.is_empty()) && self.tool_calls.is_empty();
+        is_silent && self.error.as_ref().is_some_and(|it| it.retryable)
+    }
+
     /// Takes one event in.
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
