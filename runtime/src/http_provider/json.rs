@@ -127,9 +127,9 @@ pub enum Shape {
     /// Anything.
     Any,
     /// An array, each of whose elements has a shape.
-    List(&'static Shape),
+    List(&'static Self),
     /// An object; other keys may hold what they like.
-    Object(&'static [(&'static str, Shape)]),
+    Object(&'static [(&'static str, Self)]),
 }
 
 /// Takes out of a document what has not its shape, so that a typed reader takes the rest. False:
