@@ -7,8 +7,9 @@
 //!   response.failed, error                                        ──► ProviderError
 //! ```
 //!
-//! Texts that are repeated whole (`….done`) are not published again; arguments are, where none had
-//! come. Events of the tools that the provider itself runs are ignored, as all unknown ones.
+//! What is repeated whole (`….done`, the response at the end) is published where nothing of its sort
+//! had come: texts of an item, or of all items at the end, where none came in pieces, arguments where
+//! the call has none. Events of the tools that the provider itself runs are ignored, as all unknown ones.
 
 use std::borrow::Cow;
 
@@ -22,9 +23,19 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Items {
     answer: Answer,
-    /// Something of an item has come: the copy of all items at the end says nothing new.
-    has_items: bool,
+    /// The sorts that come in pieces: whole items say nothing new of them.
+    streamed: Sorts,
+    /// The sorts of which something has come: the copy of all items at the end says nothing new.
+    told: Sorts,
 }
+
+/// Sorts of what an answer is made of, a bit each.
+type Sorts = u8;
+
+const TEXT: Sorts = 1;
+const REFUSAL: Sorts = 2;
+const REASONING: Sorts = 4;
+const CALLS: Sorts = 8;
 
 /// What is read of an event that adds to something.
 #[derive(Debug, Default)]
@@ -66,7 +77,8 @@ impl Items {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             answer: Answer::new(seed),
-            has_items: false,
+            streamed: 0,
+            told: 0,
         }
     }
 
@@ -79,11 +91,18 @@ impl Items {
         out: &mut Vec<Output>,
     ) -> Result<bool, ProviderError> {
         let delta = event.delta.as_deref().unwrap_or_default();
-        match kind {
-            "response.output_text.delta" => self.answer.chunk(delta, out),
-            "response.refusal.delta" => self.answer.refusal(delta, out),
+        let sort = match kind {
+            "response.output_text.delta" => {
+                self.answer.chunk(delta, out);
+                TEXT
+            }
+            "response.refusal.delta" => {
+                self.answer.refusal(delta, out);
+                REFUSAL
+            }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 self.answer.reasoning(delta, out);
+                REASONING
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 let fragment = Fragment {
@@ -92,10 +111,14 @@ impl Items {
                     ..Fragment::default()
                 };
                 self.answer.call(&fragment, speaker, out)?;
+                CALLS
             }
             _ => return Ok(false),
+        };
+        if !delta.is_empty() {
+            self.streamed |= sort;
+            self.told |= sort;
         }
-        self.has_items = true;
         Ok(true)
     }
 
@@ -112,7 +135,11 @@ impl Items {
         match kind {
             "response.output_item.added" | "response.output_item.done" => {
                 let item = document.get("item").unwrap_or(&Value::Null);
-                self.call(number, item, kind.ends_with("done"), speaker, out)
+                let is_done = kind.ends_with("done");
+                if is_done {
+                    self.texts(item, self.streamed, out);
+                }
+                self.call(number, item, is_done, speaker, out)
             }
             "response.function_call_arguments.done" => {
                 let arguments = json::str_at(document, "/arguments");
@@ -123,9 +150,7 @@ impl Items {
                 self.arguments(number, input, speaker, out)
             }
             "response.completed" | "response.incomplete" => {
-                if !self.has_items {
-                    self.items(response, speaker, out)?;
-                }
+                self.items(response, speaker, out)?;
                 self.complete(response, kind.ends_with(".incomplete"), speaker, out)
             }
             "response.failed" => Err(failure(response, speaker)),
@@ -140,7 +165,32 @@ impl Items {
         }
     }
 
-    /// Takes an item, of which only the client's tool calls are of interest.
+    /// Takes the texts of an item but for some sorts.
+    fn texts(&mut self, item: &Value, but: Sorts, out: &mut Vec<Output>) {
+        for list in ["content", "summary"] {
+            let parts = item.get(list).and_then(Value::as_array);
+            for part in parts.into_iter().flatten() {
+                let (sort, text) = match json::str_at(part, "/type") {
+                    "output_text" => (TEXT, "/text"),
+                    "refusal" => (REFUSAL, "/refusal"),
+                    "reasoning_text" | "summary_text" => (REASONING, "/text"),
+                    _ => continue,
+                };
+                let text = json::str_at(part, text);
+                if but & sort != 0 || text.is_empty() {
+                    continue;
+                }
+                self.told |= sort;
+                match sort {
+                    TEXT => self.answer.chunk(text, out),
+                    REFUSAL => self.answer.refusal(text, out),
+                    _ => self.answer.reasoning(text, out),
+                }
+            }
+        }
+    }
+
+    /// Takes the call of an item that is one of the client's tools.
     fn call(
         &mut self,
         number: Option<u64>,
@@ -159,7 +209,7 @@ impl Items {
             id => id,
         };
         let arguments = json::str_at(item, arguments);
-        self.has_items = true;
+        self.told |= CALLS;
         let fragment = Fragment {
             number,
             id,
@@ -192,28 +242,20 @@ impl Items {
         self.answer.call(&fragment, speaker, out)
     }
 
-    /// Takes the items of a response that was not streamed.
+    /// Takes the items of a whole response, but for the sorts of which something has come.
     fn items(
         &mut self,
         response: &Value,
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
+        let told = self.told;
         let items = response.get("output").and_then(Value::as_array);
         for (number, item) in (0..).zip(items.into_iter().flatten()) {
-            for list in ["content", "summary"] {
-                let parts = item.get(list).and_then(Value::as_array);
-                for part in parts.into_iter().flatten() {
-                    let text = json::str_at(part, "/text");
-                    match json::str_at(part, "/type") {
-                        "output_text" => self.answer.chunk(text, out),
-                        "refusal" => self.answer.refusal(json::str_at(part, "/refusal"), out),
-                        "reasoning_text" | "summary_text" => self.answer.reasoning(text, out),
-                        _ => {}
-                    }
-                }
+            self.texts(item, told, out);
+            if told & CALLS == 0 {
+                self.call(Some(number), item, true, speaker, out)?;
             }
-            self.call(Some(number), item, true, speaker, out)?;
         }
         Ok(())
     }
@@ -332,4 +374,60 @@ fn counted(usage: &Value) -> Option<Usage> {
         cached_tokens: json::count(usage.pointer("/input_tokens_details/cached_tokens")),
         estimated: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEAKER: Speaker<'_> = Speaker {
+        host: "api.example",
+        secrets: &[],
+    };
+
+    /// What events say: texts in their order, `~` before reasoning, `!` before refusals.
+    fn said(events: &[&str]) -> String {
+        let (mut items, mut out) = (Items::new(1), Vec::new());
+        for event in events {
+            let known = items.event("", event.as_bytes(), SPEAKER, &mut out);
+            assert_eq!(known, Ok(true), "{event}");
+        }
+        assert!(items.has_ended(), "{events:?}");
+        let texts = out.iter().filter_map(|it| match it {
+            Output::Chunk(text) => Some(text.to_string()),
+            Output::Reasoning(text) => Some(format!("~{text}")),
+            Output::Refusal(text) => Some(format!("!{text}")),
+            Output::ToolCall(call) => {
+                Some(format!("{}({})", call.name.as_deref()?, call.arguments))
+            }
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn what_stands_only_in_whole_items_is_told_once() {
+        const THOUGHT: &str =
+            r#"{"type":"response.reasoning_summary_text.delta","output_index":0,"delta":"t"}"#;
+        const TEXT: &str = r#"{"type":"response.output_text.delta","output_index":1,"delta":"a"}"#;
+        const ADDED: &str = r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"message","content":[]}}"#;
+        const DONE: &str = r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","content":[{"type":"output_text","text":"a"}]}}"#;
+        const REFUSED: &str = r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","content":[{"type":"refusal","refusal":"n"}]}}"#;
+        const CALL: &str = r#"{"type":"response.output_item.added","output_index":2,"item":{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}}"#;
+        const END: &str = r#"{"type":"response.completed","response":{"output":[{"type":"reasoning","summary":[{"type":"summary_text","text":"t"}]},{"type":"message","content":[{"type":"output_text","text":"a"}]}]}}"#;
+        const BARE: &str = r#"{"type":"response.completed","response":{}}"#;
+        for (events, want) in [
+            (&[END][..], "~ta"),
+            (&[THOUGHT, END], "~ta"),
+            (&[ADDED, DONE, BARE], "a"),
+            (&[ADDED, DONE, END], "a~t"),
+            (&[THOUGHT, DONE, END], "~ta"),
+            (&[THOUGHT, ADDED, TEXT, DONE, END], "~ta"),
+            (&[TEXT, END], "a~t"),
+            (&[THOUGHT, REFUSED, BARE], "~t!n"),
+            (&[CALL, END], "f({})~ta"),
+        ] {
+            assert_eq!(said(events), want, "{events:?}");
+        }
+    }
 }
