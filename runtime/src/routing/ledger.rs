@@ -187,9 +187,12 @@ impl Ledger {
             .count()
     }
 
-    /// How each target stands of which there is something to say.
+    /// How each target stands that has a request, one who waits, or an open breaker. One that has
+    /// only failed stays unsaid: clients may make up names.
     pub(crate) fn loads(&self) -> Vec<TargetLoad> {
-        let loads = self.entries.iter().map(|entry| TargetLoad {
+        let entries = self.entries.iter();
+        let told = entries.filter(|entry| !entry.is_idle() || entry.breaker.is_open());
+        let loads = told.map(|entry| TargetLoad {
             provider: entry.provider.clone(),
             model: entry.model.clone(),
             requests: entry.queue.running() as usize,
@@ -340,6 +343,25 @@ mod tests {
             ledger.forget(&target, run(0));
         }
         assert!(ledger.entries.is_empty());
+    }
+
+    #[test]
+    fn a_target_is_told_of_while_it_is_asked_waited_for_or_left_alone() {
+        let (mut ledger, a, now) = (Ledger::default(), target("a"), Moment(0));
+        let lax = Resilience {
+            breaker_failures: 2,
+            ..RULES
+        };
+        let told = |ledger: &Ledger| ledger.loads().len();
+        for failures in 1..=2 {
+            let slot = ledger.enter(&a, now);
+            assert_eq!(told(&ledger), 1);
+            ledger.leave(&a, &lax, slot, Verdict::Failure, now);
+            assert_eq!(told(&ledger), failures - 1, "{failures}");
+        }
+        let b = target("b");
+        ledger.wait(&b, run(1), now);
+        assert_eq!(told(&ledger), 2);
     }
 
     #[test]

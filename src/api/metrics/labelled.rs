@@ -35,7 +35,7 @@ pub(super) fn write(accounts: &Accounts, out: &mut String) {
     }
 }
 
-/// Writes how the targets stand of which there is something to say.
+/// Writes how the targets stand that are asked, waited for or left alone.
 pub(super) fn targets(loads: &[TargetLoad], out: &mut String) {
     type Read = fn(&TargetLoad) -> usize;
     let gauges: [(&str, &str, Read); 3] = [
