@@ -666,3 +666,32 @@ fn how_long_to_wait_is_handed_on() {
     );
     assert!(provider.has_nobody());
 }
+
+#[test]
+fn much_that_comes_behind_a_question_leaves_its_answer_whole() {
+    let provider = Provider::new();
+    let server = Server::start(&provider.section("p", ""));
+    for is_stream in [true, false] {
+        let mut wire = server.connect();
+        post(&mut wire, CHAT, &chat(is_stream));
+        let mut asked = provider.accept();
+        asked.question();
+        asked.begin();
+        asked.tell("Hel");
+        // More than the sockets hold: when it is said, most of it has been read.
+        wire.say(request("POST", CHAT, &[], &"x".repeat(16 << 20)));
+        asked.tell("lo");
+        asked.finish();
+        let head = wire.head();
+        assert_eq!(head.status(), 200, "{head:?}");
+        let body = String::from_utf8(wire.body(&head)).unwrap();
+        if is_stream {
+            assert_eq!(deltas(&data(&body), "content"), "Hello");
+            assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+        } else {
+            assert!(body.contains("Hello"), "{body}");
+            assert_eq!(head.field("connection"), Some("close"));
+        }
+        assert_eq!(wire.read_to_end(), b"");
+    }
+}

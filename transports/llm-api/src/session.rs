@@ -30,7 +30,7 @@ use lmserver_runtime::time::Moment;
 use crate::dialect::{About, Telling};
 use crate::sse::{SILENT, framed};
 
-/// Bytes that a client may send behind its request while the answer comes.
+/// Bytes that are kept of what a client sends behind its request while the answer comes.
 const LEFTOVER: usize = 16 * 1024;
 
 /// Tells one answer to one client.
@@ -308,11 +308,14 @@ impl Rest {
 impl Session for Client {
     fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
         if self.leftover.len() + bytes.len() > LEFTOVER {
-            return Err(Disconnect::Protocol(
-                "too much was sent while the answer came",
-            ));
+            // None of it is answered: the connection closes behind this answer.
+            self.answering.keep_alive = false;
         }
-        self.leftover.extend_from_slice(bytes);
+        if self.answering.keep_alive {
+            self.leftover.extend_from_slice(bytes);
+        } else {
+            self.leftover = Vec::new();
+        }
         Ok(())
     }
 

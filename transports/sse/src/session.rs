@@ -158,11 +158,14 @@ impl Subscriber {
 impl Session for Subscriber {
     fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
         if self.leftover.len() + bytes.len() > LEFTOVER {
-            return Err(Disconnect::Protocol(
-                "too much was sent while the event stream ran",
-            ));
+            // None of it is answered: the connection closes behind this stream.
+            self.answering.keep_alive = false;
         }
-        self.leftover.extend_from_slice(bytes);
+        if self.answering.keep_alive {
+            self.leftover.extend_from_slice(bytes);
+        } else {
+            self.leftover = Vec::new();
+        }
         Ok(())
     }
 

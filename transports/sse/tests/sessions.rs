@@ -434,12 +434,21 @@ fn the_end_gives_the_connection_back_with_what_came_meanwhile() {
 }
 
 #[test]
-fn a_client_that_talks_too_much_is_disconnected() {
+fn of_a_client_that_talks_too_much_nothing_is_kept() {
     let mut stage = stage(Version::Http11, false);
     let mut session = open(&mut stage);
-    assert_eq!(session.receive(&[b'x'; 16 * 1024], &mut stage.cx()), Ok(()));
-    let outcome = session.receive(b"x", &mut stage.cx());
-    assert!(matches!(outcome, Err(Disconnect::Protocol(_))));
+    for piece in [&[b'x'; 16 * 1024][..], b"x", b"GET / HTTP/1.1\r\n"] {
+        assert_eq!(session.receive(piece, &mut stage.cx()), Ok(()));
+    }
+    stage.take_wishes();
+    assert_eq!(session.ended(CHANNEL, &mut stage.cx()), Ok(()));
+    assert_eq!(
+        stage.take_wishes(),
+        [Wish::HandBack {
+            response: None,
+            leftover: Vec::new(),
+        }]
+    );
 }
 
 #[test]
