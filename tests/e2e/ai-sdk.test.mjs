@@ -74,6 +74,20 @@ describe('useChat of the AI SDK', () => {
     assert.equal(after.messages.length, 2);
   });
 
+  test('DELETE ends what stop() leaves going', async () => {
+    const chat = newChat({ id: 'stop-1' });
+    const going = chat.sendMessage({ text: 'go on' });
+    await eventually(() => chat.messages.length > 1 && textOf(chat.messages[1]).includes('word-5 '), 'some text');
+    const closed = model.closed;
+    await chat.stop();
+    await going;
+    await fetch(`${server.url}/api/ui/chat/stop-1/stream`, { method: 'DELETE', headers });
+    await eventually(() => model.closed > closed, 'the end of the provider\'s connection', 2000);
+    const again = newChat({ id: 'stop-1' });
+    await again.resumeStream();
+    assert.equal(again.status, 'ready');
+  });
+
   test('tools of the request are called by the page, and their results sent', async () => {
     const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
     const chat = new Chat({ transport: new DefaultChatTransport({ api: `${server.url}/api/ui/chat`, headers, body: { tools } }) });

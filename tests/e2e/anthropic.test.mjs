@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
+import { zodOutputFormat } from '@anthropic-ai/sdk/helpers/zod';
+import { z } from 'zod';
 import { eventually, test } from './lib/condition.mjs';
 import { startModel, TEXT } from './lib/model.mjs';
 import { openai, Server } from './lib/server.mjs';
@@ -36,6 +38,13 @@ describe('messages of the Anthropic SDK', () => {
       assert.equal(message.stop_reason, 'tool_use');
       assert.deepEqual(message.content.filter((block) => block.type === 'tool_use').map((block) => [block.id, block.input.city]), [['call_a', 'Köln'], ['call_b', 'Bonn']]);
     }
+  });
+
+  test('structured output is parsed', async () => {
+    const format = zodOutputFormat(z.object({ answer: z.string(), sure: z.boolean() }));
+    const message = await client.messages.parse(ask('As JSON', { output_config: { format } }));
+    assert.deepEqual(message.parsed_output, { answer: '42', sure: true });
+    assert.equal(model.requests.at(-1).response_format.json_schema.strict, true);
   });
 
   test('errors', async () => {

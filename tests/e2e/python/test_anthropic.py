@@ -83,6 +83,14 @@ class Messages(unittest.TestCase):
         self.assertEqual(text, 'word-1 word-2 ')
 
 
+class Closing(unittest.TestCase):
+    def test_closing_a_stream(self):
+        with Anthropic(api_key=KEY, base_url=URL, max_retries=0) as client, client.messages.stream(**ask('go on')) as stream:
+            for text in stream.text_stream:
+                if 'word-3' in text:
+                    break
+
+
 class Asynchronous(unittest.IsolatedAsyncioTestCase):
     async def test_many_streams_at_once(self):
         async with AsyncAnthropic(api_key=KEY, base_url=URL, max_retries=0) as client:
