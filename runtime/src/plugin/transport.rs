@@ -226,6 +226,33 @@ pub struct Subscription<'a> {
     pub lost: Lost,
 }
 
+/// What a client sends behind the request of a session that is answered by a stream of HTTP.
+#[derive(Debug, Default)]
+pub struct Leftover(Vec<u8>);
+
+impl Leftover {
+    /// Bytes of it that are kept.
+    pub const MOST: usize = 16 * 1024;
+
+    /// Keeps it for the next request. Where it is more than [`MOST`](Self::MOST), none of it is
+    /// answered, and the connection closes behind this answer.
+    pub fn keep(&mut self, bytes: &[u8], answering: &mut Answering) {
+        if self.0.len() + bytes.len() > Self::MOST {
+            answering.keep_alive = false;
+        }
+        if answering.keep_alive {
+            self.0.extend_from_slice(bytes);
+        } else {
+            self.0 = Vec::new();
+        }
+    }
+
+    /// What was kept, to be [handed back](SessionCx::hand_back).
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -22,16 +22,13 @@ use lmserver_runtime::channel::{Backlog, Placement, Snapshot};
 use lmserver_runtime::event::{After, ErrorCode, Failure, Kind};
 use lmserver_runtime::plugin::query::{Answer, Query};
 use lmserver_runtime::plugin::transport::{
-    Disconnect, Encoder, Encoding, Entry, Gate, Lost, Opening, Session, SessionCx, Subscription,
-    Transport,
+    Disconnect, Encoder, Encoding, Entry, Gate, Leftover, Lost, Opening, Session, SessionCx,
+    Subscription, Transport,
 };
 use lmserver_runtime::time::Moment;
 
 use crate::dialect::{About, Telling};
 use crate::sse::{SILENT, framed};
-
-/// Bytes that are kept of what a client sends behind its request while the answer comes.
-const LEFTOVER: usize = 16 * 1024;
 
 /// Tells one answer to one client.
 pub struct Teller {
@@ -83,7 +80,7 @@ impl Transport for Teller {
             began: cx.now,
             last_beat: cx.now,
             heartbeat: cx.limits.heartbeat,
-            leftover: Vec::new(),
+            leftover: Leftover::default(),
         }))
     }
 }
@@ -106,7 +103,7 @@ struct Client {
     last_beat: Moment,
     heartbeat: Duration,
     /// What the client sent behind its request.
-    leftover: Vec<u8>,
+    leftover: Leftover,
 }
 
 enum State {
@@ -172,7 +169,7 @@ impl Client {
     /// Ends the stream; the connection goes back to HTTP.
     fn end(&mut self, cx: &mut SessionCx<'_>) {
         self.close_body(cx);
-        let leftover = std::mem::take(&mut self.leftover);
+        let leftover = self.leftover.take();
         cx.hand_back(self.answering, None, leftover);
     }
 
@@ -187,7 +184,7 @@ impl Client {
     fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
         response.fields.extend(self.take_fields(cx));
         self.state = State::Over;
-        let leftover = std::mem::take(&mut self.leftover);
+        let leftover = self.leftover.take();
         cx.hand_back(self.answering, Some(response), leftover);
     }
 
@@ -307,15 +304,7 @@ impl Rest {
 
 impl Session for Client {
     fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
-        if self.leftover.len() + bytes.len() > LEFTOVER {
-            // None of it is answered: the connection closes behind this answer.
-            self.answering.keep_alive = false;
-        }
-        if self.answering.keep_alive {
-            self.leftover.extend_from_slice(bytes);
-        } else {
-            self.leftover = Vec::new();
-        }
+        self.leftover.keep(bytes, &mut self.answering);
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
 use lmserver_proto::sse::encode;
 use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{ErrorCode, Event, Failure, Position, write_json_string};
-use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Notice, Session, SessionCx};
+use lmserver_runtime::plugin::transport::{
+    Disconnect, Entry, Gate, Leftover, Notice, Session, SessionCx,
+};
 use lmserver_runtime::time::Moment;
 
 use crate::encoding::in_chunk;
@@ -20,9 +22,6 @@ const RETRY: u64 = 1000;
 /// Between which bounds a client that cannot be served now waits.
 const BUSY_RETRY: (Duration, Duration) = (Duration::from_millis(1000), Duration::from_millis(5000));
 
-/// Bytes that a client may send behind its request while the stream runs.
-const LEFTOVER: usize = 16 * 1024;
-
 /// One subscriber.
 pub(crate) struct Subscriber {
     answering: Answering,
@@ -31,7 +30,7 @@ pub(crate) struct Subscriber {
     last_beat: Moment,
     heartbeat_millis: u32,
     /// What the client sent behind its request.
-    leftover: Vec<u8>,
+    leftover: Leftover,
 }
 
 enum State {
@@ -53,7 +52,7 @@ impl Subscriber {
             state: State::Asking(fields),
             last_beat: cx.now,
             heartbeat_millis: u32::try_from(heartbeat).unwrap_or(u32::MAX),
-            leftover: Vec::new(),
+            leftover: Leftover::default(),
         }
     }
 
@@ -81,7 +80,7 @@ impl Subscriber {
     /// Ends the stream; the connection goes back to HTTP.
     fn end(&mut self, cx: &mut SessionCx<'_>) {
         self.close_body(cx);
-        let leftover = std::mem::take(&mut self.leftover);
+        let leftover = self.leftover.take();
         cx.hand_back(self.answering, None, leftover);
     }
 
@@ -97,7 +96,7 @@ impl Subscriber {
     fn refuse(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
         response.fields.extend(self.take_fields());
         self.state = State::Over;
-        let leftover = std::mem::take(&mut self.leftover);
+        let leftover = self.leftover.take();
         cx.hand_back(self.answering, Some(response), leftover);
     }
 
@@ -157,15 +156,7 @@ impl Subscriber {
 
 impl Session for Subscriber {
     fn receive(&mut self, bytes: &[u8], _cx: &mut SessionCx<'_>) -> Result<(), Disconnect> {
-        if self.leftover.len() + bytes.len() > LEFTOVER {
-            // None of it is answered: the connection closes behind this stream.
-            self.answering.keep_alive = false;
-        }
-        if self.answering.keep_alive {
-            self.leftover.extend_from_slice(bytes);
-        } else {
-            self.leftover = Vec::new();
-        }
+        self.leftover.keep(bytes, &mut self.answering);
         Ok(())
     }
 
