@@ -206,12 +206,8 @@ impl http::Events for Events {
             // Lone surrogates, malformed UTF-8, keys given twice, wrong types: the patient reader
             // mends them.
             None => {
-                let Some(mut document) = json::value(data) else {
-                    return Ok(false);
-                };
-                json::fit(&mut document, &EVENT);
-                cleaned = document.to_string();
-                match read(cleaned.as_bytes()) {
+                cleaned = json::mended(data, &EVENT);
+                match cleaned.as_deref().map(str::as_bytes).and_then(read) {
                     Some(event) => event,
                     None => return Ok(false),
                 }

@@ -168,10 +168,7 @@ impl State {
         }
         // Lone surrogates, malformed UTF-8, keys given twice, counts with a fraction: the patient
         // reader mends them.
-        let cleaned = json::value(data).map(|mut document| {
-            json::fit(&mut document, &LINE);
-            document.to_string()
-        });
+        let cleaned = json::mended(data, &LINE);
         match cleaned.as_deref().map(str::as_bytes).and_then(read) {
             Some(line) => self.take(&line, data, speaker, out),
             None => {

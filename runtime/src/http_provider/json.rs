@@ -132,9 +132,18 @@ pub enum Shape {
     Object(&'static [(&'static str, Self)]),
 }
 
+/// JSON that a typed reader has refused, for its second try: lone surrogates, malformed UTF-8 and
+/// keys given twice are mended, and what has not its `shape` is taken out. None: it is no JSON.
+#[must_use]
+pub fn mended(data: &[u8], shape: &Shape) -> Option<String> {
+    let mut document = value(data)?;
+    fit(&mut document, shape);
+    Some(document.to_string())
+}
+
 /// Takes out of a document what has not its shape, so that a typed reader takes the rest. False:
 /// the document itself has not.
-pub fn fit(value: &mut Value, shape: &Shape) -> bool {
+fn fit(value: &mut Value, shape: &Shape) -> bool {
     match (shape, value) {
         (Shape::Any, _) | (Shape::Text, Value::String(_)) | (Shape::Flag, Value::Bool(_)) => true,
         (Shape::Text, value) => match text(Some(value)) {
