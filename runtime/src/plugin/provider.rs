@@ -226,6 +226,20 @@ pub struct Message {
     pub tool_call_id: Option<String>,
 }
 
+impl Message {
+    /// A message of a role, without a name and without calls.
+    #[must_use]
+    pub fn new(role: &str, content: Content) -> Self {
+        Self {
+            role: role.to_owned(),
+            content,
+            name: None,
+            tool_calls: None,
+            tool_call_id: None,
+        }
+    }
+}
+
 /// The content of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {

@@ -101,7 +101,7 @@ fn messages(body: &mut Object) -> Result<Vec<Message>, Mistake> {
         match role.as_str() {
             "user" => user_turn(content, &place, &mut messages)?,
             "assistant" => messages.extend(assistant_turn(content, &place)?),
-            "system" => messages.push(message("system", parts(content, &place)?)),
+            "system" => messages.push(Message::new("system", parts(content, &place)?)),
             _ => return Err(item.wrong("role", "\"user\" or \"assistant\"")),
         }
     }
@@ -134,12 +134,12 @@ fn user_turn(blocks: Vec<Value>, place: &str, out: &mut Vec<Message>) -> Result<
             }
             content => content,
         };
-        let mut message = message("tool", content);
+        let mut message = Message::new("tool", content);
         message.tool_call_id = Some(id);
         out.push(message);
     }
     if !rest.is_empty() {
-        out.push(message("user", parts(rest, place)?));
+        out.push(Message::new("user", parts(rest, place)?));
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mi
         (true, false) => Content::Absent,
         (false, _) => Content::Text(text),
     };
-    let mut message = message("assistant", content);
+    let mut message = Message::new("assistant", content);
     message.tool_calls = (!calls.is_empty()).then_some(Value::Array(calls));
     Ok(Some(message))
 }
@@ -330,16 +330,6 @@ fn user(body: &mut Object) -> Result<Option<String>, Mistake> {
     match body.object("metadata")? {
         Some(mut metadata) => metadata.string("user_id"),
         None => Ok(None),
-    }
-}
-
-fn message(role: &str, content: Content) -> Message {
-    Message {
-        role: role.to_owned(),
-        content,
-        name: None,
-        tool_calls: None,
-        tool_call_id: None,
     }
 }
 

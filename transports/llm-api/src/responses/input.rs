@@ -31,7 +31,7 @@ pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
             }
             Ok(messages)
         }
-        Some(Value::String(text)) => Ok(vec![message("user", Content::Text(text))]),
+        Some(Value::String(text)) => Ok(vec![Message::new("user", Content::Text(text))]),
         _ => Err(object.wrong("input", want)),
     }
 }
@@ -45,7 +45,7 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
                 .filter(|role| roles.contains(&role.as_str()))
                 .ok_or_else(|| item.wrong("role", &format!("one of {}", roles.join(", "))))?;
             let content = content(&mut item, "content")?;
-            messages.push(message(&role, content));
+            messages.push(Message::new(&role, content));
         }
         "function_call" => {
             let call = json!({
@@ -62,7 +62,7 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
             let content = content(&mut item, "output")?;
             messages.push(Message {
                 tool_call_id: Some(id),
-                ..message("tool", content)
+                ..Message::new("tool", content)
             });
         }
         // What a model thought is sealed for whoever sealed it.
@@ -75,7 +75,7 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
             if !id.starts_with("rs_") {
                 messages.push(Message {
                     name: Some(id),
-                    ..message(NAMED, Content::Absent)
+                    ..Message::new(NAMED, Content::Absent)
                 });
             }
         }
@@ -155,7 +155,7 @@ fn item_of(said: &Snapshot, id: &str, place: usize, messages: &mut Vec<Message>)
         } else {
             &said.text
         };
-        messages.push(message("assistant", Content::Text(text.clone())));
+        messages.push(Message::new("assistant", Content::Text(text.clone())));
     }
 }
 
@@ -171,7 +171,7 @@ fn call_by_assistant(call: Value, messages: &mut Vec<Message>) {
     }
     messages.push(Message {
         tool_calls: Some(Value::Array(vec![call])),
-        ..message("assistant", Content::Absent)
+        ..Message::new("assistant", Content::Absent)
     });
 }
 
@@ -243,15 +243,5 @@ fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
             let want = "input_text, input_image, input_file, input_audio, output_text or refusal";
             Err(part.wrong("type", want))
         }
-    }
-}
-
-fn message(role: &str, content: Content) -> Message {
-    Message {
-        role: role.to_owned(),
-        content,
-        name: None,
-        tool_calls: None,
-        tool_call_id: None,
     }
 }

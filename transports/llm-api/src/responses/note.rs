@@ -93,16 +93,14 @@ fn answer(snapshot: &Snapshot) -> Option<Message> {
     if text.is_empty() && calls.is_empty() {
         return None;
     }
+    let content = if text.is_empty() {
+        Content::Absent
+    } else {
+        Content::Text(text.to_owned())
+    };
     Some(Message {
-        role: "assistant".into(),
-        content: if text.is_empty() {
-            Content::Absent
-        } else {
-            Content::Text(text.to_owned())
-        },
-        name: None,
         tool_calls: (!calls.is_empty()).then_some(Value::Array(calls)),
-        tool_call_id: None,
+        ..Message::new("assistant", content)
     })
 }
 
