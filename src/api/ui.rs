@@ -6,6 +6,7 @@
 //! secret: who reads or ends an answer must be allowed to as in its channel.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -33,26 +34,37 @@ const ANSWERS: usize = 4;
 /// The channels of the latest answers in each conversation.
 #[derive(Default)]
 pub(super) struct Conversations {
-    /// Oldest first.
-    channels: HashMap<Digest, Vec<Box<str>>>,
+    known: HashMap<Digest, Conversation>,
     /// Oldest first; one stands here once for each of its answers.
     order: VecDeque<Digest>,
 }
 
+#[derive(Default)]
+struct Conversation {
+    /// Oldest first.
+    channels: Vec<Box<str>>,
+    /// How often it stands in the order.
+    places: usize,
+}
+
 impl Conversations {
     fn remember(&mut self, conversation: Digest, channel: Box<str>) {
-        let channels = self.channels.entry(conversation).or_default();
-        if channels.len() == ANSWERS {
-            channels.remove(0);
+        let known = self.known.entry(conversation).or_default();
+        if known.channels.len() == ANSWERS {
+            known.channels.remove(0);
         }
-        channels.push(channel);
+        known.channels.push(channel);
+        known.places += 1;
         self.order.push_back(conversation);
         while self.order.len() > MOST {
             let Some(oldest) = self.order.pop_front() else {
                 break;
             };
-            if !self.order.contains(&oldest) {
-                self.channels.remove(&oldest);
+            if let Entry::Occupied(mut entry) = self.known.entry(oldest) {
+                entry.get_mut().places -= 1;
+                if entry.get().places == 0 {
+                    entry.remove();
+                }
             }
         }
     }
@@ -153,8 +165,8 @@ fn allowed(
 /// The channels of a conversation, oldest first.
 fn find(conversations: &Conversations, caller: &Caller, id: &str) -> Vec<Box<str>> {
     let id = percent::decode(id).unwrap_or_default();
-    let channels = conversations.channels.get(&key(caller, &id));
-    channels.cloned().unwrap_or_default()
+    let known = conversations.known.get(&key(caller, &id));
+    known.map_or_else(Vec::new, |it| it.channels.clone())
 }
 
 /// One client's ids mean nothing to another.
