@@ -185,7 +185,14 @@ impl Blocks {
             out.extend_from_slice(br#"{"type":"message_delta","delta":{"stop_reason":"#);
             text(reasons::stop_reason(reason, self.has_refused), out);
             out.extend_from_slice(br#","stop_sequence":null},"usage":"#);
-            reasons::usage(&end["usage"], out);
+            let count = |key: &str| end["usage"][key].as_u64();
+            let (input, output) = (count("input_tokens"), count("output_tokens"));
+            reasons::usage(
+                input.unwrap_or(0),
+                count("cached_tokens"),
+                output.unwrap_or(0),
+                out,
+            );
             out.push(b'}');
         });
         named("message_stop", out, |out| {

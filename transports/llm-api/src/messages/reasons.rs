@@ -1,7 +1,5 @@
 //! The words of Anthropic for how answers end, and what they cost.
 
-use serde_json::Value;
-
 use crate::json::{number, text};
 
 /// The stop reason for a finish reason.
@@ -16,10 +14,7 @@ pub(super) fn stop_reason(finish_reason: &str, has_refused: bool) -> &'static st
 }
 
 /// Appends a usage. What was read from a cache is counted apart from the rest of the input.
-pub(super) fn usage(usage: &Value, out: &mut Vec<u8>) {
-    let count = |key: &str| usage[key].as_u64();
-    let cached = count("cached_tokens");
-    let input = count("input_tokens").unwrap_or(0);
+pub(super) fn usage(input: u64, cached: Option<u64>, output: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"input_tokens":"#);
     number(input.saturating_sub(cached.unwrap_or(0)), out);
     if let Some(cached) = cached {
@@ -27,7 +22,7 @@ pub(super) fn usage(usage: &Value, out: &mut Vec<u8>) {
         number(cached, out);
     }
     out.extend_from_slice(br#","output_tokens":"#);
-    number(count("output_tokens").unwrap_or(0), out);
+    number(output, out);
     out.push(b'}');
 }
 

@@ -1,7 +1,6 @@
 //! A whole `message`, from the snapshot of its channel.
 
 use lmserver_runtime::channel::Snapshot;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reasons;
@@ -25,14 +24,9 @@ pub(super) fn write(answers: &[&Snapshot], about: &About<'_>) -> Vec<u8> {
     let stop_reason = reasons::stop_reason(reason, !answer.refusal.is_empty());
     json::text(stop_reason, &mut out);
     out.extend_from_slice(br#","stop_sequence":null,"usage":"#);
-    let usage = answer.usage.map_or(Value::Null, |usage| {
-        serde_json::json!({
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cached_tokens": usage.cached_tokens,
-        })
-    });
-    reasons::usage(&usage, &mut out);
+    let usage = answer.usage.unwrap_or_default();
+    let (input, output) = (usage.input_tokens, usage.output_tokens);
+    reasons::usage(input, usage.cached_tokens, output, &mut out);
     out.push(b'}');
     out
 }
