@@ -1,5 +1,6 @@
 //! The state of a chat so far, kept beside its log so that asking for it costs no replay.
 
+use super::log::room;
 use crate::event::{Attempt, Event, Failure, FinishReason, Usage};
 
 /// The answer so far. Text is what the channel's events carry, put together.
@@ -152,10 +153,10 @@ impl Snapshot {
     }
 }
 
-/// Appends a piece, with room for more by a quarter where a string would double.
+/// Appends a piece, and makes [`room`] for more.
 fn append(whole: &mut String, piece: &str) {
-    if whole.capacity() - whole.len() < piece.len() {
-        whole.reserve_exact(piece.len().max(whole.len() / 4).max(LEAST_ROOM));
+    if let Some(room) = room(whole.len(), whole.capacity(), piece.len(), LEAST_ROOM) {
+        whole.reserve_exact(room);
     }
     whole.push_str(piece);
 }
