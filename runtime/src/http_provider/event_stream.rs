@@ -1,7 +1,7 @@
 //! A body of server-sent events that hold JSON: bytes in, events to the plugin.
 //!
 //! ```text
-//!   first byte that is not blank
+//!   first byte that is neither blank nor of a comment
 //!     '{' or '['  ──► a JSON document: an error, or the whole answer of a server that cannot stream
 //!     other       ──► an event stream ──► Events::event, for each
 //!                                     ──► [DONE] ──► Events::done
@@ -82,12 +82,39 @@ pub struct EventStream {
 
 enum Body {
     /// At most [`MAX_EVENT`] bytes of a line and of an event are kept.
-    Events {
-        decoder: sse::Decoder,
-        has_begun: bool,
-    },
+    Events { decoder: sse::Decoder, lead: Lead },
     /// At most [`MAX_EVENT`] bytes.
     Document(Vec<u8>),
+}
+
+/// What of the body has come that says nothing: servers send comments while a question waits, and
+/// may answer with a document all the same.
+#[derive(Clone, Copy)]
+enum Lead {
+    /// Blanks, the last of them maybe the end of a line.
+    Blank,
+    /// The beginning of a comment.
+    Comment,
+    /// It is over: this is an event stream.
+    Over,
+}
+
+impl Lead {
+    /// Takes bytes, cut anywhere; where the document begins among them, if this is one.
+    fn document(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (index, byte) in bytes.iter().enumerate() {
+            *self = match (*self, byte) {
+                (Self::Over, _) => return None,
+                (Self::Comment, b'\r' | b'\n') => Self::Blank,
+                (Self::Comment, _) => Self::Comment,
+                (Self::Blank, byte) if BLANK.contains(byte) => Self::Blank,
+                (Self::Blank, b':') => Self::Comment,
+                (Self::Blank, b'{' | b'[') => return Some(index),
+                (Self::Blank, _) => Self::Over,
+            };
+        }
+        None
+    }
 }
 
 impl EventStream {
@@ -97,7 +124,7 @@ impl EventStream {
         Self {
             body: Body::Events {
                 decoder: sse::Decoder::new(MAX_EVENT),
-                has_begun: false,
+                lead: Lead::Blank,
             },
             events,
         }
@@ -111,18 +138,11 @@ impl Format for EventStream {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
-        if let Body::Events {
-            has_begun: has_begun @ false,
-            ..
-        } = &mut self.body
-            && let Some(start) = bytes.iter().position(|byte| !BLANK.contains(byte))
+        if let Body::Events { lead, .. } = &mut self.body
+            && let Some(start) = lead.document(bytes)
         {
-            *has_begun = true;
-            let begun = bytes.get(start..).unwrap_or_default();
-            if let [b'{' | b'[', ..] = begun {
-                bytes = begun;
-                self.body = Body::Document(Vec::new());
-            }
+            bytes = bytes.get(start..).unwrap_or_default();
+            self.body = Body::Document(Vec::new());
         }
         match &mut self.body {
             Body::Document(document) if document.len() + bytes.len() > MAX_EVENT => {
@@ -384,6 +404,10 @@ mod tests {
             ("error: {\"message\": \"m\"}\n\n", &["m"]),
             ("error: busy\n\n", &["busy"]),
             (" {\"whole\": 1}", &["."]),
+            (": c\n\n:\r\n\r\n {\"whole\":\n 1}\n", &["."]),
+            (": {c\r{\"id\": 1}", &[neither]),
+            (": c\n\nx\n{\"whole\": 1}\n\n", &["h stopped"]),
+            (": c\n\ndata: {}\n\n", &["message {}", "h stopped"]),
             ("{\"id\": 1}", &[neither]),
             (
                 "{\"id\":",
