@@ -80,6 +80,28 @@ impl Speaker<'_> {
         ProviderError::new(code, self.say(&format!("{} {what}", self.host)))
     }
 
+    /// An answer that is no stream, by its media type and its first bytes.
+    pub(super) fn foreign_error(self, media_type: &str, beginning: &[u8]) -> ProviderError {
+        let shown = if media_type.is_empty() {
+            "no content type"
+        } else {
+            media_type
+        };
+        let mut what = format!("answered with {shown} instead of a stream, check base_url");
+        let text = self.say(&Report::of_text(&json::lossy(beginning)).message);
+        let mut separator = "; it says: ";
+        for word in text.split_whitespace() {
+            what.push_str(separator);
+            what.extend(word.chars().filter(|it| !it.is_control()));
+            separator = " ";
+        }
+        if what.len() > MAX_QUOTED {
+            what.truncate(what.floor_char_boundary(MAX_QUOTED));
+            what.push('…');
+        }
+        self.own_error(ErrorCode::ProviderError, &what)
+    }
+
     fn error(self, report: &Report, hints: &Hints) -> ProviderError {
         let code = classify(hints.status.or(report.status), report);
         let message = match (report.message.is_empty(), hints.status) {
@@ -178,6 +200,9 @@ fn named(report: &Report, otherwise: ErrorCode) -> ErrorCode {
 
 /// Bytes of a provider's message that are shown.
 const MAX_MESSAGE: usize = 2048;
+
+/// Bytes that are said of an answer that is no stream.
+const MAX_QUOTED: usize = 320;
 
 const BILLING: &[&str] = &[
     "insufficient_quota",

@@ -66,8 +66,8 @@ enum Phase {
     Head,
     /// The body is the format's.
     Answer {
-        /// It calls itself a web page; tells what is wrong where no answer comes.
-        is_page: bool,
+        /// What may be no answer at all, until something comes of it.
+        doubt: Option<Box<Doubt>>,
     },
     /// The body of an error, and how many more bytes of it are kept: [`MAX_REFUSAL`] in all.
     Refusal {
@@ -77,6 +77,54 @@ enum Phase {
     },
     /// An error was reported; the rest of the body is read past.
     Failed,
+}
+
+/// A body that does not call itself a stream. Some servers misname theirs, so it is read as one all
+/// the same; where nothing comes of it, its beginning shows what it was.
+struct Doubt {
+    media_type: Box<str>,
+    /// At most [`MAX_BEGINNING`] bytes.
+    beginning: Vec<u8>,
+}
+
+impl Doubt {
+    fn about(content_type: &str) -> Option<Box<Self>> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let is_stream = STREAMS
+            .iter()
+            .any(|stream| stream.eq_ignore_ascii_case(media_type));
+        (!is_stream).then(|| {
+            Box::new(Self {
+                media_type: media_type.to_ascii_lowercase().into(),
+                beginning: Vec::new(),
+            })
+        })
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let room = MAX_BEGINNING.saturating_sub(self.beginning.len());
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        self.beginning.extend_from_slice(kept);
+    }
+
+    /// It begins with text that no stream begins with: neither a document, nor a comment, nor a
+    /// field or half of its name.
+    fn is_founded(&self) -> bool {
+        let text = self.beginning.trim_ascii_start();
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+        let text = text.trim_ascii_start();
+        let end = text
+            .iter()
+            .position(|byte| matches!(byte, b':' | b'\r' | b'\n'));
+        let is_field = |name: &&[u8]| match end {
+            Some(end) => text.get(..end) == Some(name),
+            None => name.starts_with(text),
+        };
+        match text.first() {
+            None | Some(..=b' ' | b':' | b'{' | b'[') => false,
+            Some(_) => !FIELDS.iter().any(is_field),
+        }
+    }
 }
 
 impl Stream {
@@ -176,11 +224,8 @@ impl Reader {
                 self.coding = coding(head).map_err(|error| {
                     speaker.own_error(ErrorCode::ProviderError, &format!("answered in an {error}"))
                 })?;
-                let is_page = content_type
-                    .trim_start()
-                    .to_ascii_lowercase()
-                    .starts_with("text/html");
-                self.phase = Phase::Answer { is_page };
+                let doubt = Doubt::about(content_type);
+                self.phase = Phase::Answer { doubt };
             }
             300..=399 => {
                 // The key goes to the configured host only.
@@ -242,7 +287,17 @@ impl Reader {
     /// Takes a piece of the body without its coding.
     fn content(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
         match &mut self.phase {
-            Phase::Answer { .. } => self.format.feed(bytes, self.instance.speaker(), out),
+            Phase::Answer { doubt } => {
+                if let Some(doubted) = doubt {
+                    doubted.add(bytes);
+                }
+                let before = out.len();
+                let result = self.format.feed(bytes, self.instance.speaker(), out);
+                if out.len() > before {
+                    *doubt = None;
+                }
+                result
+            }
             Phase::Refusal { body, room, .. } => {
                 // What does not fit would not be shown.
                 let kept = bytes.get(..*room).unwrap_or(bytes);
@@ -263,15 +318,20 @@ impl Reader {
                 "closed the connection inside the head of its answer",
             )),
             Phase::Answer { .. } if self.format.has_ended() => Ok(()),
-            Phase::Answer { is_page } => self.format.end(speaker, out).map_err(|error| match error
-                .code
-            {
-                ErrorCode::ProviderTruncated if *is_page => speaker.own_error(
-                    error.code,
-                    "answered with a web page instead of a stream, check base_url",
-                ),
-                _ => error,
-            }),
+            Phase::Answer { doubt } => {
+                let before = out.len();
+                let result = self.format.end(speaker, out);
+                match (result, doubt) {
+                    (Err(error), Some(doubt))
+                        if error.code == ErrorCode::ProviderTruncated
+                            && out.len() == before
+                            && doubt.is_founded() =>
+                    {
+                        Err(speaker.foreign_error(&doubt.media_type, &doubt.beginning))
+                    }
+                    (result, _) => result,
+                }
+            }
             Phase::Refusal { hints, body, .. } => Err(speaker.body_error(body, hints)),
             Phase::Failed => Ok(()),
         }
@@ -352,6 +412,19 @@ const LIMITS: Limits = Limits {
     header_count: 256,
     body_bytes: usize::MAX,
 };
+
+/// Bytes of a doubtful body that are kept: its words stand behind a head of styles and scripts.
+const MAX_BEGINNING: usize = 16 * 1024;
+
+/// What streams call themselves.
+const STREAMS: &[&str] = &[
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/vnd.amazon.eventstream",
+];
+
+/// What lines of an event stream begin with.
+const FIELDS: &[&[u8]] = &[b"data", b"event", b"id", b"retry", b"error"];
 
 /// Bytes of an error's body that are read; JSON beyond is cut and shown as text.
 const MAX_REFUSAL: usize = 64 * 1024;
@@ -499,6 +572,97 @@ mod tests {
             out.clear();
             stream.receive(bytes, &mut out).unwrap();
             assert_eq!(out == [Output::Alive], alive, "{}", bytes.escape_ascii());
+        }
+    }
+
+    /// A page has nothing for it; a `#` says something.
+    struct Deaf;
+
+    impl Format for Deaf {
+        fn feed(
+            &mut self,
+            bytes: &[u8],
+            _: Speaker<'_>,
+            out: &mut Vec<Output>,
+        ) -> Result<(), ProviderError> {
+            out.extend(bytes.contains(&b'#').then(|| Output::Chunk("#".into())));
+            Ok(())
+        }
+
+        fn end(&mut self, speaker: Speaker<'_>, _: &mut Vec<Output>) -> Result<(), ProviderError> {
+            Err(speaker.own_error(ErrorCode::ProviderTruncated, "stopped"))
+        }
+
+        fn has_ended(&self) -> bool {
+            false
+        }
+    }
+
+    /// The error of a body under 200 that is cut into pieces of a size.
+    fn failure(content_type: &str, body: &str, size: usize) -> ProviderError {
+        let instance = crate::http_provider::instance::tests::instance("http://h", &[]);
+        let mut stream = Stream::new(Arc::new(instance), Box::new(Deaf));
+        let mut out = Vec::new();
+        let head = format!("HTTP/1.1 200 OK\r\n{content_type}\r\n\r\n");
+        stream.receive(head.as_bytes(), &mut out).unwrap();
+        for piece in body.as_bytes().chunks(size) {
+            stream.receive(piece, &mut out).unwrap();
+        }
+        stream.closed(&mut out).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_no_stream_is_told_by_its_type_and_its_words() {
+        let page = "\n<!doctype html><title>t</title><style>a{}</style><h1>Sign\n in</h1>key-1234";
+        let long = "Ä\u{7} ".repeat(9000);
+        for (content_type, body, want) in [
+            (
+                "Content-Type: Text/HTML; charset=utf-8",
+                page,
+                "text/html instead of a stream, check base_url; it says: Sign in [redacted]",
+            ),
+            (
+                "Content-Type: text/html",
+                "<p>",
+                "text/html instead of a stream, check base_url",
+            ),
+            (
+                "Content-Type: text/plain",
+                &long,
+                "text/plain instead of a stream, check base_url; it says: Ä Ä Ä",
+            ),
+            (
+                "X: y",
+                "dated: now",
+                "no content type instead of a stream, check base_url; it says: dated: now",
+            ),
+        ] {
+            for size in [1, 7, 4096] {
+                let error = failure(content_type, body, size);
+                assert!(error.code == ErrorCode::ProviderError && error.retryable);
+                let text = error.message.strip_prefix("h answered with ").unwrap();
+                assert!(text.starts_with(want), "{text}");
+                assert_eq!(text.ends_with('…'), body.len() > 9000, "{text}");
+                assert!(text.len() < 340, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_is_one_whatever_it_calls_itself() {
+        for (content_type, body) in [
+            ("text/html", ""),
+            ("text/html", "da"),
+            ("text/html", "data: 7"),
+            ("text/html", "\u{FEFF}\n event\n"),
+            ("text/html", ": working"),
+            ("application/json", "{\"id\":"),
+            ("application/octet-stream", "\0\0"),
+            ("text/html", "# and <p>"),
+            ("text/event-stream", "<p>"),
+        ] {
+            let error = failure(&format!("Content-Type: {content_type}"), body, 4096);
+            assert_eq!(&*error.message, "h stopped", "{body}");
         }
     }
 
