@@ -1,7 +1,7 @@
 //! `/v1/…`: OpenAI's API, its bodies, its errors, its models.
 
 use lmserver_llm_api::names;
-use lmserver_runtime::channel::{Snapshot, Status};
+use lmserver_runtime::channel::{Snapshot, Status, ToolCallSoFar};
 use lmserver_runtime::event::{After, ErrorCode, Failure, FinishReason};
 use lmserver_runtime::plugin::provider::Content;
 use lmserver_runtime::plugin::service::Submission;
@@ -53,9 +53,9 @@ fn every_parameter_of_chat_completions_arrives() {
             {"type":"input_audio","input_audio":{"data":"x","format":"wav"}},
             {"type":"file","file":{"file_data":"x"}}],"name":"ann"},
         {"role":"assistant","content":null,"refusal":null,"audio":null,"annotations":[],
-            "function_call":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+            "function_call":null,"reasoning_content":"hm","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},
         {"role":"tool","tool_call_id":"c1","content":[{"type":"text","text":"42"}]},
-        {"role":"assistant","refusal":"no"}],
+        {"role":"assistant","refusal":"no","reasoning":"so"}],
         "temperature":0.5,"top_p":0.9,"max_tokens":5,"max_completion_tokens":6,"stop":"END","seed":-7,
         "tools":[{"type":"function","function":{"name":"f","strict":true}}],
         "tool_choice":{"type":"function","function":{"name":"f"}},
@@ -78,6 +78,12 @@ fn every_parameter_of_chat_completions_arrives() {
     assert_eq!(calls.unwrap()[0]["id"], "c1");
     assert_eq!(request.messages[3].tool_call_id.as_deref(), Some("c1"));
     assert_eq!(request.messages[4].content, Content::Text("no".into()));
+    let thoughts: Vec<_> = request
+        .messages
+        .iter()
+        .map(|it| it.reasoning.as_deref())
+        .collect();
+    assert_eq!(thoughts, [None, None, Some("hm"), None, Some("so")]);
     assert_eq!(request.system, None);
     assert_eq!((request.temperature, request.top_p), (Some(0.5), Some(0.9)));
     assert_eq!(request.max_tokens, Some(6), "the newer name wins");
@@ -335,7 +341,7 @@ fn every_parameter_of_responses_arrives() {
             {"type":"input_image","image_url":"data:x","detail":"low"},
             {"type":"input_file","file_data":"x","filename":"f"}]},
         {"type":"message","role":"assistant","content":[{"type":"output_text","text":"let me see","annotations":[]}]},
-        {"type":"reasoning","id":"rs_1","summary":[]},
+        {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"x"},
         {"type":"function_call","call_id":"c1","name":"f","arguments":"{}","id":"fc_1","status":"completed"},
         {"type":"function_call","call_id":"c2","name":"g","arguments":"{}"},
         {"type":"function_call_output","call_id":"c1","output":"42"},
@@ -364,6 +370,7 @@ fn every_parameter_of_responses_arrives() {
         request.messages[1].content,
         Content::Text("let me see".into())
     );
+    assert_eq!(request.messages[1].reasoning.as_deref(), Some("hm"));
     let calls = request.messages[1].tool_calls.as_ref().unwrap();
     assert_eq!(
         (&calls[0]["id"], &calls[1]["function"]["name"]),
@@ -590,6 +597,42 @@ fn what_a_response_goes_on_from_counts_as_its_request() {
         };
         let counted = submission.request_bytes;
         assert!((3000 + body.len()..4000).contains(&counted), "{counted}");
+    }
+}
+
+#[test]
+fn a_response_goes_on_from_what_was_thought_before_calls() {
+    let body = r#"{"input":[{"type":"function_call_output","call_id":"c1","output":"42"}],
+        "previous_response_id":"resp_00000000000040008000000000000000"}"#;
+    let call = ToolCallSoFar {
+        id: "c1".into(),
+        name: "f".into(),
+        arguments: "{}".into(),
+    };
+    let mut note = br#"
+[{"role":"user","content":"hi"}]"#
+        .to_vec();
+    // The second response goes on from the first by what was kept with it.
+    for (tool_calls, want) in [(vec![call], vec!["hm"]), (Vec::new(), vec!["hm"])] {
+        let mut server = Setup::default().start();
+        let snapshot = Snapshot {
+            status: Status::Completed,
+            finish_reason: Some(FinishReason::Stop),
+            text: "so".into(),
+            reasoning: "hm".into(),
+            tool_calls,
+            note: note.into(),
+            ..Snapshot::default()
+        };
+        server.script = Script::Snapshot(Box::new(snapshot), "k3f9ab-3");
+        server.send(RESPONSES, &[], body.as_bytes());
+        let Some(Asked::Submit(submission)) = server.asked.pop() else {
+            panic!("nothing was submitted")
+        };
+        let messages = submission.request.messages.iter();
+        let thoughts: Vec<_> = messages.filter_map(|it| it.reasoning.as_deref()).collect();
+        assert_eq!(thoughts, want);
+        note = submission.note.into();
     }
 }
 

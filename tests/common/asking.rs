@@ -87,5 +87,6 @@ fn message(value: &Value) -> Message {
         name: text("name"),
         tool_calls: value.get("tool_calls").cloned(),
         tool_call_id: text("tool_call_id"),
+        reasoning: text("reasoning_content"),
     }
 }

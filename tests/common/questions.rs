@@ -12,6 +12,7 @@ fn message(role: &str, content: Content) -> Message {
         name: None,
         tool_calls: None,
         tool_call_id: None,
+        reasoning: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn request(provider: &dyn Provider) -> String {
         name: None,
         tool_calls: None,
         tool_call_id: None,
+        reasoning: None,
     };
     let request = ChatRequest {
         messages: vec![message],

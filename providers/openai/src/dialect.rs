@@ -23,6 +23,8 @@ pub(crate) struct Dialect {
     /// Wants the ids of tool calls to be nine letters and digits, also those that another server
     /// has made.
     pub(crate) has_short_ids: bool,
+    /// Wants what it thought back where tools were called, as `reasoning_content`. Others refuse it.
+    pub(crate) wants_thoughts: bool,
 }
 
 impl Dialect {
@@ -42,6 +44,7 @@ impl Dialect {
         has_hints: true,
         has_reasoning: false,
         has_short_ids: false,
+        wants_thoughts: false,
     };
 
     /// The dialect with the changes that the section asks for.

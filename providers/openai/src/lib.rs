@@ -20,7 +20,7 @@
 //!
 //! | kind | where | differs from OpenAI in |
 //! | --- | --- | --- |
-//! | `deepseek` | `https://api.deepseek.com` | |
+//! | `deepseek` | `https://api.deepseek.com` | what it thought goes back to it where tools were called |
 //! | `fireworks` | `https://api.fireworks.ai/inference/v1` | usage comes unasked |
 //! | `groq` | `https://api.groq.com/openai/v1` | `max_completion_tokens`; no `name` in messages |
 //! | `llamacpp` | `http://127.0.0.1:8080/v1` | no key |

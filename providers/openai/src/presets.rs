@@ -75,7 +75,10 @@ const TABLE: [Preset; 11] = [
         kind: "deepseek",
         base_url: "https://api.deepseek.com",
         key_variable: Some("DEEPSEEK_API_KEY"),
-        dialect: OTHERS,
+        dialect: Dialect {
+            wants_thoughts: true,
+            ..OTHERS
+        },
     },
     Preset {
         kind: "fireworks",

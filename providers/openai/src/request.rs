@@ -15,7 +15,11 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
         .iter()
         .map(|text| json!({"role": "system", "content": text}));
     let messages = request.messages.iter().map(|each| message(dialect, each));
-    body.insert("messages".into(), system.chain(messages).collect());
+    let mut messages: Vec<Value> = system.chain(messages).collect();
+    if dialect.wants_thoughts {
+        think(&request.messages, &mut messages);
+    }
+    body.insert("messages".into(), messages.into());
     if dialect.include_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
@@ -97,6 +101,29 @@ fn message(dialect: &Dialect, message: &Message) -> Value {
     Value::Object(object)
 }
 
+/// Adds what the model thought to what it said in turns with calls: between two messages of the
+/// user. Where it thought at all, each of them must say what, be it nothing.
+fn think(asked: &[Message], messages: &mut [Value]) {
+    if asked.iter().all(|it| it.reasoning.is_none()) {
+        return;
+    }
+    // The system prompt may stand in front.
+    let first = messages.len().saturating_sub(asked.len());
+    let mut messages = messages.iter_mut().skip(first);
+    for turn in asked.chunk_by(|_, next| next.role != "user") {
+        let has_calls = turn.iter().any(|it| it.tool_calls.is_some());
+        for (said, message) in turn.iter().zip(&mut messages) {
+            if let Some(object) = message.as_object_mut()
+                && has_calls
+                && said.role == "assistant"
+            {
+                let thought = said.reasoning.clone().unwrap_or_default();
+                object.insert("reasoning_content".into(), thought.into());
+            }
+        }
+    }
+}
+
 /// An id of nine letters and digits; any other becomes one, always the same. Two may meet in one
 /// conversation, with a chance of one in 2⁴⁵ for each pair.
 fn short_id(id: &str) -> String {
@@ -127,6 +154,7 @@ mod tests {
             name: None,
             tool_calls: None,
             tool_call_id: None,
+            reasoning: None,
         };
         ChatRequest {
             messages: vec![message],
@@ -167,6 +195,7 @@ mod tests {
             name: Some("n".into()),
             tool_calls: Some(tool_calls.clone()),
             tool_call_id: None,
+            reasoning: None,
         });
         request.messages.push(Message {
             role: "tool".into(),
@@ -174,6 +203,7 @@ mod tests {
             name: None,
             tool_calls: None,
             tool_call_id: Some("a".into()),
+            reasoning: None,
         });
         let request = ChatRequest {
             system: Some("Be brief".into()),
@@ -277,6 +307,53 @@ mod tests {
     }
 
     #[test]
+    fn thoughts_go_back_to_who_wants_them_where_tools_were_called() {
+        let said = |role: &str, reasoning: Option<&str>, calls: Option<Value>| Message {
+            reasoning: reasoning.map(str::to_owned),
+            tool_calls: calls,
+            ..Message::new(role, Content::Text("x".into()))
+        };
+        let calls = || Some(json!([{"id": "a"}]));
+        let mut request = ChatRequest {
+            system: Some("s".into()),
+            messages: vec![
+                said("user", None, None),
+                said("assistant", Some("no calls"), None),
+                said("user", None, None),
+                said("assistant", Some("1"), calls()),
+                said("tool", None, None),
+                said("assistant", None, calls()),
+                said("tool", None, None),
+                said("assistant", Some("3"), None),
+                said("user", None, None),
+                said("assistant", Some("4"), calls()),
+                said("tool", None, None),
+            ],
+            ..ChatRequest::default()
+        };
+        let thoughts = |request: &ChatRequest, url: &str| -> Vec<(usize, Value)> {
+            let body = body_for(url, request);
+            let messages = body["messages"].as_array().unwrap().iter().enumerate();
+            messages
+                .filter_map(|(at, it)| Some((at, it.get("reasoning_content")?.clone())))
+                .collect()
+        };
+        let deepseek = "https://api.deepseek.com";
+        let want = [(4, "1"), (6, ""), (8, "3"), (10, "4")];
+        assert_eq!(
+            thoughts(&request, deepseek),
+            want.map(|(at, text)| (at, json!(text)))
+        );
+        for other in [OPENAI, LOCAL, "https://openrouter.ai/api/v1"] {
+            assert_eq!(thoughts(&request, other), [], "{other}");
+        }
+        for message in &mut request.messages {
+            message.reasoning = None;
+        }
+        assert_eq!(thoughts(&request, deepseek), [], "it did not think");
+    }
+
+    #[test]
     fn what_a_server_refuses_is_left_out_or_said_its_way() {
         let mut request = request();
         request.messages.push(Message {
@@ -285,6 +362,7 @@ mod tests {
             name: None,
             tool_calls: Some(json!([{"id": "call_1"}, {"id": "abcDEF123"}])),
             tool_call_id: None,
+            reasoning: None,
         });
         request.messages.push(Message {
             role: "tool".into(),
@@ -292,6 +370,7 @@ mod tests {
             name: None,
             tool_calls: None,
             tool_call_id: Some("call_1".into()),
+            reasoning: None,
         });
         request.messages[0].role = "developer".into();
         request.messages[0].name = Some("n".into());

@@ -224,6 +224,8 @@ pub struct Message {
     pub tool_calls: Option<Value>,
     /// Which call a tool answers.
     pub tool_call_id: Option<String>,
+    /// What an assistant thought before it said this, for the few models that want it back.
+    pub reasoning: Option<String>,
 }
 
 impl Message {
@@ -236,6 +238,7 @@ impl Message {
             name: None,
             tool_calls: None,
             tool_call_id: None,
+            reasoning: None,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Instance {
                 name: None,
                 tool_calls: None,
                 tool_call_id: None,
+                reasoning: None,
             }],
             ..ChatRequest::default()
         };

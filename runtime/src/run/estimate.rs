@@ -168,6 +168,7 @@ mod tests {
             name: None,
             tool_calls: None,
             tool_call_id: None,
+            reasoning: None,
         };
         let ask = |content| ChatRequest {
             messages: vec![message(content)],

@@ -74,6 +74,7 @@ fn conversation(object: &mut Object) -> Result<Vec<Message>, Refusal> {
                 name: None,
                 tool_calls: None,
                 tool_call_id: None,
+                reasoning: None,
             }])
         }
         (false, true) => {
@@ -109,6 +110,7 @@ fn message(item: Value, place: &str) -> Result<Message, Refusal> {
         name: object.text("name")?,
         tool_calls: tool_calls(&mut object)?,
         tool_call_id: object.text("tool_call_id")?,
+        reasoning: None,
         role,
     };
     fits_its_role(&message, &object)?;

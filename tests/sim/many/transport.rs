@@ -149,6 +149,7 @@ impl Service for Application {
             name: None,
             tool_calls: None,
             tool_call_id: None,
+            reasoning: None,
         };
         let submission = Submission {
             channel: name.into(),

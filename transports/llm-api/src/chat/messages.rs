@@ -47,6 +47,7 @@ fn message(mut object: Object) -> Result<Message, Mistake> {
         name: object.string("name")?.filter(|name| !name.is_empty()),
         tool_calls: None,
         tool_call_id: None,
+        reasoning: None,
         role,
     };
     match message.role.as_str() {
@@ -98,6 +99,14 @@ fn assistant(message: &mut Message, object: &mut Object) -> Result<(), Mistake> 
         },
     )?;
     message.tool_calls = message.tool_calls.take().or(former);
+    // Servers name it so or so; it is nobody's mistake if it is of another type.
+    let thought = ["reasoning_content", "reasoning"]
+        .into_iter()
+        .find_map(|key| match object.take(key) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        });
+    message.reasoning = thought;
     let refusal = object.string("refusal")?;
     if let (Content::Absent, Some(refusal)) = (&message.content, refusal) {
         message.content = Content::Text(refusal);

@@ -144,17 +144,17 @@ fn user_turn(blocks: Vec<Value>, place: &str, out: &mut Vec<Message>) -> Result<
     Ok(())
 }
 
-/// An assistant's turn: text and calls. What it thought is not handed to another model; a turn
-/// without more is none.
+/// An assistant's turn: text, calls, and what it thought; a turn of thoughts alone is none.
 fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mistake> {
-    let (mut text, mut calls) = (String::new(), Vec::new());
+    let (mut text, mut calls, mut thought) = (String::new(), Vec::new(), String::new());
     for (index, block) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{index}]");
         let kind = type_of(&block).to_owned();
         let mut block = Object::part(block, &place)?;
         match kind.as_str() {
             "text" => text.push_str(&needed(block.string("text")?, &place, "text")?),
-            "thinking" | "redacted_thinking" => {}
+            "thinking" => thought.push_str(&block.string("thinking")?.unwrap_or_default()),
+            "redacted_thinking" => {}
             "tool_use" => {
                 let id = needed(block.word("id")?, &place, "id")?;
                 let name = needed(block.word("name")?, &place, "name")?;
@@ -174,6 +174,7 @@ fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mi
     };
     let mut message = Message::new("assistant", content);
     message.tool_calls = (!calls.is_empty()).then_some(Value::Array(calls));
+    message.reasoning = (!thought.is_empty()).then_some(thought);
     Ok(Some(message))
 }
 
@@ -437,6 +438,7 @@ mod tests {
         assert_eq!(parts[1]["image_url"]["url"], "data:image/png;base64,aa");
         assert_eq!(parts[2]["image_url"]["url"], "https://h/a");
         assert_eq!(messages[1].content, Content::Text("Let me see.".into()));
+        assert_eq!(messages[1].reasoning.as_deref(), Some("Hm"));
         let call = json!([{"id": "i", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]);
         assert_eq!(messages[1].tool_calls, Some(call));
         assert_eq!(messages[2].tool_call_id.as_deref(), Some("i"));

@@ -21,10 +21,22 @@ pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
     match input {
         Some(Value::Array(items)) => {
             let mut messages = Vec::new();
+            let mut thought = String::new();
             for (index, item) in items.into_iter().enumerate() {
                 let place = object.item("input", index);
                 let kind = type_of(&item).to_owned();
+                if kind == "reasoning" {
+                    think(&item, &mut thought);
+                    continue;
+                }
                 read_item(&kind, Object::part(item, &place)?, &mut messages)?;
+                // A model thinks before it speaks or calls.
+                let thought = std::mem::take(&mut thought);
+                if let Some(said) = messages.last_mut().filter(|it| it.role == "assistant")
+                    && !thought.is_empty()
+                {
+                    said.reasoning.get_or_insert_default().push_str(&thought);
+                }
             }
             if messages.is_empty() {
                 return Err(object.wrong("input", "an array with a message"));
@@ -33,6 +45,22 @@ pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
         }
         Some(Value::String(text)) => Ok(vec![Message::new("user", Content::Text(text))]),
         _ => Err(object.wrong("input", want)),
+    }
+}
+
+/// Appends what a model thought, as far as it is not sealed for whoever sealed it.
+fn think(item: &Value, thought: &mut String) {
+    let texts = |key: &str| {
+        let parts = item.get(key).and_then(Value::as_array);
+        let texts = parts.into_iter().flatten();
+        let texts = texts.filter_map(|part| part.get("text")?.as_str());
+        texts.collect::<String>()
+    };
+    let whole = texts("content");
+    if whole.is_empty() {
+        thought.push_str(&texts("summary"));
+    } else {
+        thought.push_str(&whole);
     }
 }
 
@@ -65,8 +93,6 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
                 ..Message::new("tool", content)
             });
         }
-        // What a model thought is sealed for whoever sealed it.
-        "reasoning" => {}
         "item_reference" => {
             let id = required(&mut item, "id")?;
             if place_of(&id).is_none() {

@@ -99,6 +99,9 @@ fn answer(snapshot: &Snapshot) -> Option<Message> {
         Content::Text(text.to_owned())
     };
     Some(Message {
+        // Who wants thoughts back wants those behind calls.
+        reasoning: (!calls.is_empty() && !snapshot.reasoning.is_empty())
+            .then(|| snapshot.reasoning.clone()),
         tool_calls: (!calls.is_empty()).then_some(Value::Array(calls)),
         ..Message::new("assistant", content)
     })
@@ -125,6 +128,7 @@ fn value(message: &Message) -> Value {
         ("name", text(&message.name)),
         ("tool_calls", message.tool_calls.clone()),
         ("tool_call_id", text(&message.tool_call_id)),
+        ("reasoning_content", text(&message.reasoning)),
     ] {
         object.extend(value.map(|value| (key.to_owned(), value)));
     }

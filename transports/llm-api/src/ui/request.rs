@@ -104,6 +104,9 @@ fn answered(parts: Vec<Value>, place: &str, out: &mut Vec<Value>) -> Result<(), 
             "text" => step
                 .text
                 .push_str(&part.string("text")?.unwrap_or_default()),
+            "reasoning" => step
+                .thought
+                .push_str(&part.string("text")?.unwrap_or_default()),
             "step-start" => std::mem::take(&mut step).finish(out),
             "dynamic-tool" => {
                 let name = part.word("toolName")?;
@@ -122,6 +125,7 @@ fn answered(parts: Vec<Value>, place: &str, out: &mut Vec<Value>) -> Result<(), 
 
 #[derive(Default)]
 struct Step {
+    thought: String,
     text: String,
     calls: Vec<Value>,
     results: Vec<Value>,
@@ -161,6 +165,9 @@ impl Step {
         message.insert("content".into(), content.into());
         if !self.calls.is_empty() {
             message.insert("tool_calls".into(), self.calls.into());
+        }
+        if !self.thought.is_empty() {
+            message.insert("reasoning_content".into(), self.thought.into());
         }
         out.push(Value::Object(message));
         out.extend(self.results);
@@ -214,6 +221,7 @@ mod tests {
         let roles: Vec<_> = messages.iter().map(|message| &*message.role).collect();
         assert_eq!(roles, ["user", "assistant", "tool", "tool", "assistant"]);
         assert_eq!(messages[1].content, Content::Text("Let me see.".into()));
+        assert_eq!(messages[1].reasoning.as_deref(), Some("Hm"));
         let calls = messages[1].tool_calls.as_ref().unwrap().as_array().unwrap();
         assert_eq!(calls.len(), 2);
         assert_eq!(
