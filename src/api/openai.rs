@@ -49,6 +49,8 @@ impl<'a> Place<'a> {
                 match response.split_once('/') {
                     Some((id, "cancel")) => Some(Self::Cancel(id)),
                     Some(_) => None,
+                    // Calls of OpenAI's, and nobody's ids.
+                    None if ["compact", "input_tokens"].contains(&response) => None,
                     None => (!response.is_empty()).then_some(Self::Response(response)),
                 }
             }

@@ -535,7 +535,13 @@ fn the_paths_of_openai_take_their_methods() {
             (204, Some(allow))
         );
     }
-    for target in ["/v1/responses/", "/v1/responses/a/b", "/v1/embeddings"] {
+    for target in [
+        "/v1/responses/",
+        "/v1/responses/a/b",
+        "/v1/responses/compact",
+        "/v1/responses/input_tokens",
+        "/v1/embeddings",
+    ] {
         let response = Setup::default()
             .start()
             .response(&format!("POST {target}"), &[], "{}");
