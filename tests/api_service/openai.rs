@@ -401,6 +401,24 @@ fn every_parameter_of_responses_arrives() {
 }
 
 #[test]
+fn an_empty_array_is_not_called_something_else() {
+    for (line, body, want) in [
+        (
+            RESPONSES,
+            r#"{"input":[]}"#,
+            "\"input\" must be an array with a message",
+        ),
+        (
+            CHAT,
+            r#"{"messages":[{"role":"user","content":[]}]}"#,
+            "\"messages[0].content\" must be a string or an array of at least one content part",
+        ),
+    ] {
+        assert_eq!(refused(line, body).0, want);
+    }
+}
+
+#[test]
 fn what_is_wrong_in_a_question_for_a_response_is_named() {
     for (body, param) in [
         ("{}", "input"),

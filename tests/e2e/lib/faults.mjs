@@ -16,7 +16,6 @@ export const FORMATS = {
   openai: { kind: 'openai', path: '/v1' },
   responses: { kind: 'openai-responses', path: '/v1' },
   azure: { kind: 'azure', path: '', keys: 'api_version = "2024-10-21"\napi_key = "key"\n' },
-  responses: { kind: 'openai-responses', path: '/v1' },
   anthropic: { kind: 'anthropic', path: '/v1' },
   gemini: { kind: 'gemini', path: '/v1beta' },
   ollama: { kind: 'ollama', path: '' },

@@ -127,11 +127,16 @@ fn content(object: &mut Object) -> Result<Content, Mistake> {
     let want = "a string or an array of content parts";
     let content = object.typed("content", want, |value| match value {
         Value::String(text) => Ok(Content::Text(text)),
-        Value::Array(parts) if parts.is_empty() => Err(Value::Array(parts)),
         Value::Array(parts) => Ok(Content::Parts(parts)),
         other => Err(other),
     })?;
     if let Some(Content::Parts(parts)) = &content {
+        if parts.is_empty() {
+            return Err(object.wrong(
+                "content",
+                "a string or an array of at least one content part",
+            ));
+        }
         for (index, part) in parts.iter().enumerate() {
             if let Some(want) = lack(part) {
                 let place = object.item("content", index);

@@ -252,7 +252,7 @@ fn tools(body: &mut Object) -> Result<Option<Value>, Mistake> {
         let mut item = Object::part(item, &place)?;
         if let Some(kind) = item.string("type")?.filter(|kind| kind != "custom") {
             let message = format!(
-                "\"{place}\" is a tool that Anthropic runs ({kind}); only tools of the client can be offered to every provider"
+                "\"{place}\" is a tool of Anthropic's own ({kind}), which other models do not know: offer one with a \"name\" and an \"input_schema\""
             );
             return Err(Mistake::at(place, message));
         }

@@ -12,10 +12,9 @@ use crate::names;
 
 /// Reads the conversation.
 pub(super) fn read(object: &mut Object) -> Result<Vec<Message>, Mistake> {
-    let want = "a string or an array of input items, not empty";
+    let want = "a string or an array of input items";
     let input = object.typed("input", want, |value| match &value {
-        Value::String(_) => Ok(value),
-        Value::Array(items) if !items.is_empty() => Ok(value),
+        Value::String(_) | Value::Array(_) => Ok(value),
         _ => Err(value),
     })?;
     match input {
