@@ -58,7 +58,7 @@ fn outcome(pieces: &[&[u8]], open: OpenProvider) -> Vec<String> {
     let mut seen = Vec::new();
     let error = drive(pieces.iter().copied(), generation(open), &mut |output| {
         match &output {
-            Output::Alive => return,
+            Output::Alive | Output::Unread => return,
             Output::Chunk(text) | Output::Reasoning(text) | Output::Refusal(text) => {
                 assert!(!text.is_empty(), "{output:?}");
             }

@@ -55,6 +55,8 @@ pub struct Metrics {
     pub queued: u64,
     /// Those that found a target's queue full, or waited too long.
     pub queue_refusals: u64,
+    /// Events of providers that could not be read.
+    pub unread_events: u64,
     /// Upstream connections opened.
     pub upstream_connects: u64,
     /// Upstream connections used again.

@@ -172,6 +172,11 @@ const METRICS: &[Metric] = &[
         |m| m.queue_refusals,
     ),
     counter(
+        "unread_events_total",
+        "Events of providers that could not be read, and were passed over.",
+        |m| m.unread_events,
+    ),
+    counter(
         "upstream_connects_total",
         "Connections to providers opened.",
         |m| m.upstream_connects,

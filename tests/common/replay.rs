@@ -103,7 +103,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     fn add(&mut self, output: Output) {
         match output {
-            Output::Alive => {}
+            Output::Alive | Output::Unread => {}
             Output::Chunk(text) => add_text(&mut self.text, &text),
             Output::Reasoning(text) => add_text(&mut self.reasoning, &text),
             Output::Refusal(text) => add_text(&mut self.refusal, &text),

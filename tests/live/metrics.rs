@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::client::{question, request, text_of};
 use crate::program::{Program, Server};
-use crate::provider::Provider;
+use crate::provider::{Provider, in_chunk};
 
 /// The page of all metrics.
 pub(crate) fn metrics(server: &Server) -> String {
@@ -28,7 +28,11 @@ fn tokens_are_counted_under_the_name_of_the_key_and_never_the_key() {
         let asked = request("POST", "/api/chat", &fields, &question("hi"));
         let mut stream = server.connect().stream(&asked);
         let wire = wire.get_or_insert_with(|| provider.accept());
-        wire.answer("Hello");
+        wire.question();
+        wire.begin();
+        wire.tell("Hello");
+        wire.say(in_chunk("data: no answer\n\n"));
+        wire.finish();
         assert_eq!(text_of(&stream.rest()), "Hello");
     }
     let metrics = metrics(&server);
@@ -51,5 +55,7 @@ fn tokens_are_counted_under_the_name_of_the_key_and_never_the_key() {
     assert!(metrics.contains(answers), "{metrics}");
     let waits = "\nlmserver_first_event_seconds_count{provider=\"p\"} 4\n";
     assert!(metrics.contains(waits), "{metrics}");
+    let unread = "\nlmserver_unread_events_total 4\n";
+    assert!(metrics.contains(unread), "{metrics}");
     assert!(!metrics.contains("topsecret"), "{metrics}");
 }

@@ -183,6 +183,7 @@ impl State {
         }
         let Some(event) = json::value(payload) else {
             log::debug!("{} sent an event {kind:?} that is no JSON", speaker.host);
+            out.push(Output::Unread);
             return Ok(());
         };
         let index = json::count(event.get("contentBlockIndex")).unwrap_or_default();

@@ -174,6 +174,7 @@ impl State {
             None => {
                 let (host, len) = (speaker.host, data.len());
                 log::debug!("{host} sent a line of {len} bytes that is no part of an answer");
+                out.push(Output::Unread);
                 Ok(())
             }
         }

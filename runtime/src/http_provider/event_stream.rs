@@ -25,7 +25,7 @@ pub trait Events {
     ///
     /// False: the data is nothing that this format knows. An event named `error` then becomes an
     /// error of that text, a list of errors the error in it, several events without blank lines
-    /// between them one after the other; all else is logged and ignored.
+    /// between them one after the other; all else is logged, counted and ignored.
     ///
     /// # Errors
     ///
@@ -180,6 +180,7 @@ impl Format for EventStream {
                 // half of one is none.
                 while let Some(item) = decoder.finish() {
                     take(&mut *self.events, item, speaker, out)?;
+                    out.pop_if(|output| *output == Output::Unread);
                 }
             }
         }
@@ -254,6 +255,7 @@ fn event(
         speaker.host,
         data.len()
     );
+    out.push(Output::Unread);
     Ok(())
 }
 
@@ -373,6 +375,7 @@ mod tests {
             .map(|output| match output {
                 Output::Chunk(text) => text.into(),
                 Output::End { .. } => ".".to_owned(),
+                Output::Unread => "?".to_owned(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -394,7 +397,7 @@ mod tests {
             ),
             ("data: {}", &["message {}", "h stopped"]),
             ("data: {", &["h stopped"]),
-            ("data: 7\n\ndata: \n\n: c\n\ndata: [DONE]\n\n", &["."]),
+            ("data: 7\n\ndata: \n\n: c\n\ndata: [DONE]\n\n", &["?", "."]),
             (
                 "data: {}\ndata: {}\ndata: [DONE]\n\n",
                 &["message {}", "message {}", "."],

@@ -293,7 +293,7 @@ impl Reader {
                 }
                 let before = out.len();
                 let result = self.format.feed(bytes, self.instance.speaker(), out);
-                if out.len() > before {
+                if was_understood(out, before) {
                     *doubt = None;
                 }
                 result
@@ -324,7 +324,7 @@ impl Reader {
                 match (result, doubt) {
                     (Err(error), Some(doubt))
                         if error.code == ErrorCode::ProviderTruncated
-                            && out.len() == before
+                            && !was_understood(out, before)
                             && doubt.is_founded() =>
                     {
                         Err(speaker.foreign_error(&doubt.media_type, &doubt.beginning))
@@ -375,6 +375,12 @@ impl Reader {
             Phase::Head | Phase::Refusal { .. } => false,
         }
     }
+}
+
+/// Is there anything that the format knows among the outputs behind a place?
+fn was_understood(out: &[Output], behind: usize) -> bool {
+    let mut more = out.iter().skip(behind);
+    more.any(|output| *output != Output::Unread)
 }
 
 /// What the body is compressed with, if anything.
@@ -575,7 +581,7 @@ mod tests {
         }
     }
 
-    /// A page has nothing for it; a `#` says something.
+    /// Nothing in a page can be read; a `#` says something.
     struct Deaf;
 
     impl Format for Deaf {
@@ -585,7 +591,11 @@ mod tests {
             _: Speaker<'_>,
             out: &mut Vec<Output>,
         ) -> Result<(), ProviderError> {
-            out.extend(bytes.contains(&b'#').then(|| Output::Chunk("#".into())));
+            out.push(if bytes.contains(&b'#') {
+                Output::Chunk("#".into())
+            } else {
+                Output::Unread
+            });
             Ok(())
         }
 

@@ -86,6 +86,8 @@ pub enum Output {
     /// A ping, a comment, an empty delta: proof of life. It resets the timer between events, not
     /// the timer for the first event.
     Alive,
+    /// An event that cannot be read, and is passed over: the same, and counted.
+    Unread,
     /// Text of the answer; never empty.
     Chunk(Box<str>),
     /// Text of the reasoning; never empty.

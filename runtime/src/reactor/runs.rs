@@ -94,8 +94,11 @@ impl<S: Sys> Reactor<S> {
                 self.acknowledging.note(&upstream.endpoint, pause);
             }
         }
+        if output == Output::Unread {
+            self.metrics.unread_events += 1;
+        }
         let event = match output {
-            Output::Alive => {
+            Output::Alive | Output::Unread => {
                 // A sign of life is not an event: it does not stop the wait for the first one.
                 if attempt.first_event {
                     attempt.since = self.now;
