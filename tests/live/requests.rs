@@ -74,6 +74,36 @@ fn clients_of_other_apis_and_pages_can_read_why_their_request_was_not_read() {
 }
 
 #[test]
+fn a_head_that_cannot_be_read_is_refused_as_its_path_wants_it() {
+    let server = Server::start(LIMITS);
+    let many = format!("Host: a\r\nX: {}\r\n\r\n", "x".repeat(4096));
+    for (path, id, key, value) in [
+        (
+            "/v1/models",
+            Some("x-request-id"),
+            "/error/type",
+            "invalid_request_error",
+        ),
+        ("/v1/messages", Some("request-id"), "/type", "error"),
+        ("/health", None, "/type", ""),
+    ] {
+        for (status, rest) in [(400, "No colon\r\n\r\n"), (400, "\r\n"), (431, &many)] {
+            let mut wire = server.connect();
+            wire.say(format!("GET {path} HTTP/1.1\r\n{rest}"));
+            let head = wire.head();
+            assert_eq!(head.status(), status, "{path} {rest}");
+            assert_eq!(head.field("connection"), Some("close"));
+            if let Some(id) = id {
+                assert!(head.field(id).unwrap().starts_with("req_"));
+            }
+            let body: serde_json::Value = serde_json::from_slice(&wire.read_to_end()).unwrap();
+            let told = body.pointer(key).and_then(|it| it.as_str());
+            assert_eq!(told.unwrap_or_default(), value, "{body}");
+        }
+    }
+}
+
+#[test]
 fn what_is_too_large_is_refused_by_its_own_status_before_it_is_read() {
     let server = Server::start(LIMITS);
     let long = "x".repeat(4096);

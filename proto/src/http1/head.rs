@@ -166,6 +166,18 @@ pub(super) fn read_request(head: &[u8], field_count: usize) -> Result<Request, E
     })
 }
 
+/// What the first line of a head says whose fields cannot be read.
+pub(super) fn read_first_line(head: &[u8]) -> Option<Request> {
+    let (line, _) = split_line(head)?;
+    let (method, target, version) = read_request_line(line).ok()?;
+    Some(Request {
+        method,
+        target,
+        version,
+        fields: Fields::default(),
+    })
+}
+
 fn read_request_line(line: &[u8]) -> Result<(Method, Target, Version), Error> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =

@@ -46,7 +46,7 @@
 //! # Ok::<(), lmserver_proto::http1::Error>(())
 //! ```
 
-use super::head::{Found, Kind, Search, empty_lines, read_request};
+use super::head::{Found, Kind, Search, empty_lines, read_first_line, read_request};
 use super::response::{HeadEnd, write_head, write_status_line};
 use super::syntax::list;
 use super::{
@@ -72,7 +72,7 @@ pub struct Connection {
     head_only: bool,
     /// Empty lines so far in front of the next request.
     empty_lines: u8,
-    /// The head of a request that was refused behind it.
+    /// The head of a request that was refused, or what of it could be read.
     refused: Option<Box<Request>>,
 }
 
@@ -312,11 +312,15 @@ impl Connection {
     }
 
     /// The head of the request whose content is not whole, or was refused: for whoever writes the
-    /// last answer. Nothing further is read.
+    /// last answer. Of a head that is not whole, or was refused itself, the first line without any
+    /// field. Nothing further is read.
     #[must_use]
     pub fn take_unfinished(&mut self) -> Option<Box<Request>> {
         if !matches!(self.state, State::Body(_)) {
-            return self.refused.take();
+            let is_head = matches!(self.state, State::Head(_));
+            let rest = self.buf.get(self.at..).filter(|_| is_head);
+            let first_line = || read_first_line(rest?).map(Box::new);
+            return self.refused.take().or_else(first_line);
         }
         let State::Body(receiving) = std::mem::replace(&mut self.state, State::Answering) else {
             return None;

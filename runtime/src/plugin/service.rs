@@ -57,7 +57,7 @@ pub trait Service {
 /// A request that could not be read, or not to its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread<'a> {
-    /// Its head, where that much could be read.
+    /// Its head, where that much could be read; without fields where no more than its first line.
     pub head: Option<&'a Request>,
     /// The status of the answer.
     pub status: u16,
