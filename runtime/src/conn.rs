@@ -146,6 +146,16 @@ impl Conn {
                 .all(|it| it.gate == GateState::Open && it.end == 0)
     }
 
+    /// Is it a provider's, with nothing left to say? A flush has nothing to do then, and its
+    /// deadlines are those of its run.
+    pub(crate) fn only_listens(&self) -> bool {
+        matches!(self.role, Role::Upstream(_))
+            && self.outbox.is_empty()
+            && !self.link.has_unsent()
+            && self.blocked_since.is_none()
+            && !self.flags.has(Flags::CLOSING)
+    }
+
     /// Is something written by this side still here, as far as the connection alone knows?
     pub(crate) fn has_own_bytes(&self) -> bool {
         !self.outbox.is_empty() || self.link.has_unsent()

@@ -250,7 +250,7 @@ impl<S: Sys> Reactor<S> {
 
     fn take_in(&mut self) {
         let mut events = std::mem::take(&mut self.buffers.events);
-        for event in events.drain(..) {
+        for event in &mut events {
             match event {
                 SysEvent::Ready {
                     sock,
@@ -258,9 +258,12 @@ impl<S: Sys> Reactor<S> {
                     writable,
                     closed,
                 } => {
-                    self.note_readiness(sock, readable, writable, closed);
+                    self.note_readiness(*sock, *readable, *writable, *closed);
                 }
-                SysEvent::Resolved { ticket, addrs } => self.resolved(ticket, addrs),
+                SysEvent::Resolved { ticket, addrs } => {
+                    let addrs = std::mem::replace(addrs, Ok(Vec::new()));
+                    self.resolved(*ticket, addrs);
+                }
                 SysEvent::Signal(Signal::Stop) => self.begin_stop(),
                 SysEvent::Signal(Signal::Reload) => self.reload(),
             }

@@ -29,8 +29,9 @@ impl Add<Duration> for Moment {
     /// The moment `duration` later. A part of a millisecond rounds up, so that a wait never ends
     /// early; what does not fit is [`Moment::NEVER`].
     fn add(self, duration: Duration) -> Self {
-        let millis = duration.as_nanos().div_ceil(1_000_000);
-        u64::try_from(millis).map_or(Self::NEVER, |millis| Self(self.0.saturating_add(millis)))
+        let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+        let millis = duration.as_secs().saturating_mul(1000).saturating_add(part);
+        Self(self.0.saturating_add(millis))
     }
 }
 

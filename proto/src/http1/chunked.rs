@@ -91,8 +91,23 @@ impl ChunkDecoder {
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Error> {
         let mut rest = input;
         loop {
-            if self.state == State::Done {
-                break;
+            match (self.state, self.digits) {
+                (State::Done, _) => break,
+                (State::Size, 0) => {
+                    if let Some((size, digits, behind)) = plain_size(rest) {
+                        self.state = State::Data;
+                        (self.size, self.digits) = (size, digits);
+                        rest = behind;
+                    }
+                }
+                (State::DataCr, _) => {
+                    if let Some(behind) = rest.strip_prefix(b"\r\n") {
+                        self.begin_size();
+                        rest = behind;
+                        continue;
+                    }
+                }
+                _ => {}
             }
             if self.state == State::Data {
                 let available = usize::try_from(self.size)
@@ -137,13 +152,18 @@ impl ChunkDecoder {
         }
     }
 
+    fn begin_size(&mut self) {
+        self.state = State::Size;
+        self.size = 0;
+        self.digits = 0;
+    }
+
     fn next(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {
             State::Size | State::SizeLf => self.next_in_size(byte),
             State::DataCr if byte == b'\r' => Ok(State::DataLf),
             State::DataLf if byte == b'\n' => {
-                self.size = 0;
-                self.digits = 0;
+                self.begin_size();
                 Ok(State::Size)
             }
             State::DataCr | State::DataLf => Err(Error::ChunkDataUnterminated),
@@ -259,6 +279,31 @@ impl ChunkDecoder {
             _ => Err(Error::TrailerInvalid),
         }
     }
+}
+
+/// The size of a chunk with data, how many digits say it, and what is behind its line: the quick
+/// way for a line that is whole and nothing but a few digits, as nearly all are.
+fn plain_size(input: &[u8]) -> Option<(u64, u8, &[u8])> {
+    let mut size = 0;
+    let mut digits = 0;
+    let mut rest = input;
+    loop {
+        let (&byte, behind) = rest.split_first()?;
+        rest = behind;
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b'\r' if size > 0 => break,
+            _ => return None,
+        };
+        if digits == 8 {
+            return None;
+        }
+        digits += 1;
+        size = size << 4 | u64::from(digit);
+    }
+    Some((size, digits, rest.strip_prefix(b"\n")?))
 }
 
 #[cfg(test)]

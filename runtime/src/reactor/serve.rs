@@ -208,7 +208,7 @@ impl<S: Sys> Reactor<S> {
         let Some(conn) = self.conns.get(id) else {
             return;
         };
-        if conn.flags.has(Flags::CONNECTING) {
+        if conn.flags.has(Flags::CONNECTING) || conn.only_listens() {
             return;
         }
         if !conn.flags.has(Flags::WRITABLE) && conn.blocked_since.is_some() {

@@ -7,6 +7,7 @@
     reason = "this is the one place that reads the clocks"
 )]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -46,6 +47,9 @@ const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEND: SendFlags = SendFlags::empty();
 
+/// A wait of more than this is not worth a reading of the clock of its own.
+const FAR: Duration = Duration::from_millis(250);
+
 const WAKER: Token = Token(usize::MAX - 1);
 const STOP: Token = Token(usize::MAX - 2);
 const RELOAD: Token = Token(usize::MAX - 3);
@@ -67,6 +71,8 @@ pub struct MioSys {
     files: Vec<(SockId, PathBuf)>,
     free: Vec<u32>,
     started: Instant,
+    /// What the clock said when it was last read.
+    read_at: Cell<Moment>,
     random: SystemRandom,
     waker: Arc<Waker>,
     resolver: Option<Resolver>,
@@ -94,6 +100,7 @@ impl MioSys {
             files: Vec::new(),
             free: Vec::new(),
             started: Instant::now(),
+            read_at: Cell::default(),
             random: SystemRandom::new(),
             waker,
             resolver: None,
@@ -176,6 +183,17 @@ impl MioSys {
         }
     }
 
+    /// How long to wait. The clock shows whole milliseconds that have passed: the wait ends in the
+    /// one asked for. What is far away is reckoned from the last reading, and may come late by
+    /// what has been done since.
+    fn wait_until(&self, until: Moment) -> Duration {
+        let wait = until.since(self.read_at.get());
+        if wait > FAR {
+            return wait;
+        }
+        until.since(self.now())
+    }
+
     fn take_in(&mut self, out: &mut Vec<SysEvent>) {
         let (mut mail, mut stops, mut reloads) = (false, 0, 0);
         for event in &self.events {
@@ -203,7 +221,10 @@ impl MioSys {
 
 impl Sys for MioSys {
     fn now(&self) -> Moment {
-        Moment(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let passed = self.started.elapsed();
+        let now = Moment(passed.as_secs() * 1000 + u64::from(passed.subsec_millis()));
+        self.read_at.set(now);
+        now
     }
 
     fn unix_time(&self) -> Duration {
@@ -222,8 +243,7 @@ impl Sys for MioSys {
 
     fn poll(&mut self, until: Option<Moment>, events: &mut Vec<SysEvent>) -> io::Result<()> {
         let timeout = if self.resolved.is_empty() {
-            // The clock shows whole milliseconds that have passed: the wait ends in the one asked for.
-            until.map(|until| until.since(self.now()))
+            until.map(|until| self.wait_until(until))
         } else {
             Some(Duration::ZERO)
         };
@@ -231,7 +251,9 @@ impl Sys for MioSys {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             other => other?,
         }
-        events.extend(self.resolved.drain(..));
+        if !self.resolved.is_empty() {
+            events.extend(self.resolved.drain(..));
+        }
         self.take_in(events);
         Ok(())
     }

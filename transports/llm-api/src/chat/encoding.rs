@@ -8,7 +8,7 @@ use lmserver_runtime::plugin::transport::{Encoder, Encoding, Entry};
 use serde_json::Value;
 
 use super::Form;
-use crate::sse::{data, framed};
+use crate::sse::{append, data, framed};
 use crate::{json, names, openai};
 
 /// The encoding of a form.
@@ -115,12 +115,14 @@ impl Choice {
         }
     }
 
+    /// The hot path: a token.
     fn text(&self, before: &[u8], text: &[u8], out: &mut Vec<u8>) {
-        self.chunk(out, None, |out| {
-            out.extend_from_slice(before);
-            out.extend_from_slice(text);
-            out.push(b'}');
-        });
+        let after: &[u8] = if self.form.usage {
+            b"},\"finish_reason\":null}],\"usage\":null}\n\n"
+        } else {
+            b"},\"finish_reason\":null}]}\n\n"
+        };
+        append(out, &[&self.head, before, text, after]);
     }
 
     fn chunk(&self, out: &mut Vec<u8>, reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
