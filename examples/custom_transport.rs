@@ -35,7 +35,7 @@ impl Encoding for Line {
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         let mut line = Vec::new();
         let _ = write!(line, r#"{{"id":"{}","event":"#, entry.position());
-        line.extend_from_slice(entry.json);
+        entry.json.write(&mut line);
         line.extend_from_slice(b"}\n");
         write_chunk(out, &line);
     }

@@ -35,7 +35,7 @@ fn encoded(all: &[Said]) -> Vec<u8> {
                 if data.contains(['\n', '\r']) {
                     encode::event(id, data, &mut out);
                 } else {
-                    encode::event_of_one_line(id, data.as_bytes(), &mut out);
+                    encode::event_of_one_line(id, &[data.as_bytes()], &mut out);
                 }
             }
             Said::Comment(text) => encode::comment(text, &mut out),

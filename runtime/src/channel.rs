@@ -1,10 +1,10 @@
 //! A channel: an append-only log of events, and the same log once for each encoding in use.
 //!
 //! ```text
-//!   append(event) ─► canonical log   {"type":"chunk","message":"Hel"}
+//!   append(event) ─► canonical log   "Hel"      (of what is more than text, all its JSON)
 //!                 ├► view sse/chunked  3a\r\nid: k3f9ab-2\ndata: {…}\n\n\r\n     ◄─ cursor, cursor, …
 //!                 ├► view ws/text      \x81\x34{"id":"k3f9ab-2",…}               ◄─ cursor, …
-//!                 └► snapshot          text so far, status, usage
+//!                 └► standing          status, usage, tool calls: a snapshot without its texts
 //! ```
 //!
 //! A subscriber is a cursor: a byte position in one view. What it has not had is one slice of
@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use crate::encoding::{Encoding, Entry, Envelope};
-use crate::event::{Details, Epoch, Event, Kind, Position};
+use crate::event::{Details, Epoch, Event, Kind, Position, said};
 use crate::ids::{ChannelId, ConnId, RunId};
 use crate::limits::Retention;
 use crate::sys::SockId;
@@ -88,7 +88,8 @@ pub(crate) struct Channel {
     /// What belongs to publications beside their data, by their offset.
     details: AllDetails,
     views: Vec<Option<View>>,
-    snapshot: Box<Snapshot>,
+    /// What the events add up to, without the texts: those stand in the log.
+    standing: Box<Snapshot>,
     subscribers: u32,
     /// The run that writes it.
     pub(crate) run: Option<RunId>,
@@ -125,7 +126,7 @@ impl Channel {
             kinds: Vec::new(),
             details: AllDetails::default(),
             views: Vec::new(),
-            snapshot: Box::default(),
+            standing: Box::default(),
             subscribers: 0,
             run: None,
             expires: None,
@@ -141,11 +142,11 @@ impl Channel {
     /// Appends an event to the log and to every view. Only then does it exist.
     fn append(&mut self, event: &Event) -> Position {
         let kind = event.kind();
-        self.log.push(|out| event.write_json(out));
+        self.log.push(|out| event.write_held(out));
         let offset = self.log.last_offset();
         if self.life != Life::Open {
             self.kinds.push(kind);
-            self.snapshot.apply(event);
+            self.standing.apply(event);
         }
         if let Event::Data(_, Some(details)) = event {
             self.details.push(offset, details.clone());
@@ -469,13 +470,41 @@ impl Channel {
         self.life == Life::Finished
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    /// All that the events so far add up to.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.standing.as_ref().clone();
+        for (kind, string) in self.strings() {
+            if let Some(text) = snapshot.text_of(kind) {
+                text.push_str(&said(string));
+            }
+        }
+        snapshot
+    }
+
+    /// The texts of a chat, each as a JSON string.
+    pub(crate) fn strings(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+        let events = self.kinds.iter().zip(1..);
+        events.filter_map(|(kind, offset)| {
+            let is_text = matches!(kind, Kind::Chunk | Kind::Reasoning | Kind::Refusal);
+            Some((*kind, self.log.event(offset).filter(|_| is_text)?))
+        })
+    }
+
+    /// The tool calls of a chat.
+    pub(crate) fn tool_calls(&self) -> &[ToolCallSoFar] {
+        &self.standing.tool_calls
+    }
+
+    /// Did it fail before anything was said, and could another try succeed?
+    fn may_be_asked_again(&self) -> bool {
+        let is_silent = |kind: &Kind| *kind == Kind::Start || kind.is_terminal();
+        let failure = self.standing.error.as_ref();
+        failure.is_some_and(|it| it.retryable) && self.kinds.iter().all(is_silent)
     }
 
     /// Bytes held: the request while it is answered, what is kept of it, and the answer.
     fn bytes(&self) -> usize {
-        self.request_bytes + self.snapshot.note.len() + self.answer_bytes()
+        self.request_bytes + self.standing.note.len() + self.answer_bytes()
     }
 
     /// Bytes of the answer: every log with its index, the snapshot, and a fixed overhead.
@@ -487,6 +516,6 @@ impl Channel {
             + self.details.bytes()
             + self.log.bytes()
             + views
-            + self.snapshot.bytes()
+            + self.standing.bytes()
     }
 }

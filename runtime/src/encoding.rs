@@ -1,6 +1,6 @@
 //! How a transport puts events on the wire. Channels keep the bytes, so this stands below them.
 
-use crate::event::{Details, Epoch, Kind, Position, text_in_json};
+use crate::event::{Details, Epoch, Json, Kind, Position};
 
 /// One way to put events on the wire. It runs once per event, however many subscribers there are,
 /// and its bytes serve them all. It has no state of its own, but may have an [`Encoder`] that has.
@@ -121,13 +121,13 @@ pub struct Entry<'a> {
     pub offset: u64,
     /// What it is.
     pub kind: Kind,
-    /// Its JSON: one line, an object for every kind but `Data`.
-    pub json: &'a [u8],
+    /// Its JSON.
+    pub json: Json<'a>,
     /// What belongs to a publication beside its data.
     pub details: Option<&'a Details>,
     /// The JSON of the entry before it, if the channel still holds that and this one may be sent as
     /// the difference from it.
-    pub previous: Option<&'a [u8]>,
+    pub previous: Option<Json<'a>>,
     /// Does the channel keep a history? If not, its positions mean nothing to clients.
     pub is_kept: bool,
     /// The channel's number, which no other channel of this process has; from 1.
@@ -154,7 +154,7 @@ impl<'a> Entry<'a> {
     /// quotes, to be copied into other JSON as it is.
     #[must_use]
     pub fn text(&self) -> Option<&'a [u8]> {
-        text_in_json(self.kind, self.json)
+        self.json.text(self.kind)
     }
 }
 

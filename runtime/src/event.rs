@@ -2,10 +2,13 @@
 
 use lmserver_proto::json::scan::is_plain;
 use serde_json::Value;
+mod json;
 mod position;
 mod publication;
 mod terminal;
 
+pub use json::Json;
+pub(crate) use json::said;
 pub use position::{After, Epoch, Position, UnreadablePosition};
 pub use publication::{ClientInfo, Details, one_line, payload};
 pub use terminal::{Attempt, End, ErrorCode, Failure, FinishReason, Usage};
@@ -86,15 +89,26 @@ impl Event {
                 out.extend_from_slice(br#"{"type":"start","message":"","model":"#);
                 write_json_string(model, out);
             }
-            Self::Chunk(text) => write_text_event("chunk", text, out),
-            Self::Reasoning(text) => write_text_event("reasoning", text, out),
-            Self::Refusal(text) => write_text_event("refusal", text, out),
+            Self::Chunk(text) | Self::Reasoning(text) | Self::Refusal(text) => {
+                out.extend_from_slice(json::before_text(self.kind()).unwrap_or_default());
+                write_json_string(text, out);
+            }
             Self::ToolCall(call) => call.write_json(out),
             Self::End(end) => end.write_json(out),
             Self::Error(failure) => failure.write_json(out),
             Self::Data(json, _) => return out.extend_from_slice(json),
         }
         out.push(b'}');
+    }
+
+    /// Appends what a log holds of it: its JSON, or of that a text alone. [`Json`] reads it.
+    pub(crate) fn write_held(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Chunk(text) | Self::Reasoning(text) | Self::Refusal(text) => {
+                write_json_string(text, out);
+            }
+            _ => self.write_json(out),
+        }
     }
 }
 
@@ -136,26 +150,6 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
     }
     // Writing a str into a Vec cannot fail.
     let _ = serde_json::to_writer(out, text);
-}
-
-/// The string, quotes included, in the JSON of an event that is text and nothing else.
-pub(crate) fn text_in_json(kind: Kind, json: &[u8]) -> Option<&[u8]> {
-    let word = match kind {
-        Kind::Chunk => "chunk",
-        Kind::Reasoning => "reasoning",
-        Kind::Refusal => "refusal",
-        Kind::Start | Kind::ToolCall | Kind::End | Kind::Error | Kind::Data => return None,
-    };
-    // As `write_text_event` has written it.
-    let before = br#"{"type":"","message":"#.len() + word.len();
-    json.get(before..json.len().checked_sub(1)?)
-}
-
-fn write_text_event(kind: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"type":""#);
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(br#"","message":"#);
-    write_json_string(text, out);
 }
 
 fn write_target(
@@ -289,13 +283,6 @@ mod tests {
             ),
         ] {
             assert_eq!(json(&event), want);
-            if let Event::Chunk(text) | Event::Reasoning(text) | Event::Refusal(text) = &event {
-                let string = text_in_json(event.kind(), want.as_bytes()).unwrap();
-                let read: String = serde_json::from_slice(string).unwrap();
-                assert_eq!(&*read, &**text);
-            } else {
-                assert_eq!(text_in_json(event.kind(), want.as_bytes()), None);
-            }
             assert_eq!(
                 event.kind().is_terminal(),
                 matches!(event, Event::End(_) | Event::Error(_))

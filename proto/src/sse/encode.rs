@@ -6,7 +6,7 @@
 //! let mut out = Vec::new();
 //! encode::retry(1000, &mut out);
 //! encode::event(Some(&"k3f9-1"), "two\nlines", &mut out);
-//! encode::event_of_one_line(Some(&"k3f9-2"), br#"{"type":"end"}"#, &mut out);
+//! encode::event_of_one_line(Some(&"k3f9-2"), &[br#"{"type":"#, br#""end"}"#], &mut out);
 //! encode::comment("hb", &mut out);
 //! assert_eq!(
 //!     String::from_utf8_lossy(&out),
@@ -31,14 +31,18 @@ pub fn event(id: Option<&dyn Display>, data: &str, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Appends an event whose data is one line, as compact JSON is, without looking at it.
+/// Appends an event whose data is one line, as compact JSON is, given in parts that follow each
+/// other, without looking at it.
 ///
 /// A line break in `data` would end the field; JSON writers escape them.
-pub fn event_of_one_line(id: Option<&dyn Display>, data: &[u8], out: &mut Vec<u8>) {
-    debug_assert!(memchr2(b'\n', b'\r', data).is_none(), "one line");
+pub fn event_of_one_line(id: Option<&dyn Display>, data: &[&[u8]], out: &mut Vec<u8>) {
     write_id(id, out);
-    write_line(b"data: ", data, out);
-    out.push(b'\n');
+    out.extend_from_slice(b"data: ");
+    for part in data {
+        debug_assert!(memchr2(b'\n', b'\r', part).is_none(), "one line");
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Appends a comment and a blank line: a sign of life.

@@ -2,24 +2,25 @@
 
 use super::Channel;
 use crate::encoding::Entry;
-use crate::event::Position;
+use crate::event::{Json, Position};
 
 impl Channel {
     /// An event that the log still holds.
     pub(crate) fn entry(&self, offset: u64) -> Option<Entry<'_>> {
-        let json = self.log.event(offset)?;
+        let kind = self.kind(offset);
+        let json = Json::of_held(kind, self.log.event(offset)?);
         Some(Entry {
             channel: &self.name,
             epoch: self.epoch,
             offset,
-            kind: self.kind(offset),
+            kind,
             json,
             details: self.details(offset),
             previous: self.previous(offset),
             is_kept: self.is_kept(),
             number: self.number,
-            created: self.snapshot.created,
-            note: &self.snapshot.note,
+            created: self.standing.created,
+            note: &self.standing.note,
         })
     }
 }
@@ -43,13 +44,13 @@ impl Channel {
 impl Channel {
     /// The JSON before an offset, where a difference from it can be made: binary data is other
     /// bytes to those who read JSON than to those who do not.
-    fn previous(&self, offset: u64) -> Option<&[u8]> {
+    fn previous(&self, offset: u64) -> Option<Json<'_>> {
         let before = offset.checked_sub(1)?;
         let is_binary = |offset| self.details(offset).is_some_and(|it| it.binary.is_some());
         if is_binary(before) || is_binary(offset) {
             return None;
         }
-        self.log.event(before)
+        Some(Json::of_held(self.kind(before), self.log.event(before)?))
     }
 }
 

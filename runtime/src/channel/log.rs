@@ -186,16 +186,12 @@ impl Log {
     }
 }
 
-/// How many more items to make room for, so that `wanted` fit: a quarter where a vector would
-/// double, since there are many logs and most end soon. None: they fit.
-pub(super) fn room(len: usize, capacity: usize, wanted: usize, least: usize) -> Option<usize> {
-    (capacity - len < wanted).then(|| wanted.max(len / 4).max(least))
-}
-
+/// Makes room for so many more items: a quarter where a vector would double, since there are many
+/// logs and most end soon.
 fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
-    let least = LEAST_ROOM / size_of::<T>();
-    if let Some(room) = room(vector.len(), vector.capacity(), wanted, least) {
-        vector.reserve_exact(room);
+    if vector.capacity() - vector.len() < wanted {
+        let least = LEAST_ROOM / size_of::<T>();
+        vector.reserve_exact(wanted.max(vector.len() / 4).max(least));
     }
 }
 

@@ -158,8 +158,8 @@ impl Registry {
         if let Some(channel) = self.channels.get_mut(id) {
             channel.request_bytes = question.request_bytes;
             channel.abandon_after = question.abandon_after;
-            channel.snapshot.created = question.created;
-            channel.snapshot.note = question.note;
+            channel.standing.created = question.created;
+            channel.standing.note = question.note;
         }
         self.set_expiry(id, now);
         self.recount(id);
@@ -182,7 +182,7 @@ impl Registry {
             self.finished.push_back((now, id));
             // Whoever waits for one answer alone, and got none, repeats the question to have one.
             if channel.abandon_after.is_some()
-                && channel.snapshot.may_be_asked_again()
+                && channel.may_be_asked_again()
                 && let Some(key) = channel.idempotency.take()
             {
                 self.idempotency.remove(&key);
@@ -195,7 +195,7 @@ impl Registry {
         // A question has room of its own.
         let bytes = channel.map_or(0, |it| {
             it.counted
-                .saturating_sub(it.request_bytes + it.snapshot.note.len())
+                .saturating_sub(it.request_bytes + it.standing.note.len())
         });
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull

@@ -1,7 +1,7 @@
-//! The state of a chat so far, kept beside its log so that asking for it costs no replay.
+//! The state of a chat so far. Its texts stand in the log alone, and are put together for whoever
+//! asks; the rest is kept beside it.
 
-use super::log::room;
-use crate::event::{Attempt, Event, Failure, FinishReason, Usage};
+use crate::event::{Attempt, Event, Failure, FinishReason, Kind, Usage};
 
 /// The answer so far. Text is what the channel's events carry, put together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,20 +75,20 @@ pub struct ToolCallSoFar {
 }
 
 impl Snapshot {
-    /// Did it fail before anything was said, and could another try succeed?
-    pub(crate) fn may_be_asked_again(&self) -> bool {
-        let said = [&self.text, &self.reasoning, &self.refusal];
-        let is_silent = said.iter().all(|it| it.is_empty()) && self.tool_calls.is_empty();
-        is_silent && self.error.as_ref().is_some_and(|it| it.retryable)
+    /// Where the text of events of this kind goes.
+    pub(super) fn text_of(&mut self, kind: Kind) -> Option<&mut String> {
+        match kind {
+            Kind::Chunk => Some(&mut self.text),
+            Kind::Reasoning => Some(&mut self.reasoning),
+            Kind::Refusal => Some(&mut self.refusal),
+            Kind::Start | Kind::ToolCall | Kind::End | Kind::Error | Kind::Data => None,
+        }
     }
 
-    /// Takes one event in.
+    /// Takes one event in, but for its text.
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::Start { model } => self.model.clone_from(model),
-            Event::Chunk(text) => append(&mut self.text, text),
-            Event::Reasoning(text) => append(&mut self.reasoning, text),
-            Event::Refusal(text) => self.refusal.push_str(text),
             Event::ToolCall(fragment) => {
                 // Indexes are dense by the provider's contract; a gap is filled, within reason.
                 let index = usize::try_from(fragment.index).unwrap_or(usize::MAX);
@@ -127,7 +127,7 @@ impl Snapshot {
                 );
                 self.error = Some(failure.as_ref().clone());
             }
-            Event::Data(..) => {}
+            Event::Chunk(_) | Event::Reasoning(_) | Event::Refusal(_) | Event::Data(..) => {}
         }
     }
 
@@ -153,16 +153,42 @@ impl Snapshot {
     }
 }
 
-/// Appends a piece, and makes [`room`] for more.
-fn append(whole: &mut String, piece: &str) {
-    if let Some(room) = room(whole.len(), whole.capacity(), piece.len(), LEAST_ROOM) {
-        whole.reserve_exact(room);
-    }
-    whole.push_str(piece);
-}
-
-/// Bytes of room that are made at least.
-const LEAST_ROOM: usize = 64;
-
 /// How many calls a fragment's index may skip before it is taken for nonsense.
 const MOST_SKIPPED_CALLS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::registry::{Created, Registry};
+    use crate::event::{Epoch, ToolCall};
+    use crate::limits::ChannelLimits;
+    use crate::time::Moment;
+
+    #[test]
+    fn texts_are_put_together_each_of_its_own_kind() {
+        let mut registry = Registry::new(ChannelLimits::default());
+        let epoch = Epoch::from_random([1; 6]);
+        let Created::New(id) = registry.create_chat("chat:a", epoch, None, Moment(0)) else {
+            panic!("a chat")
+        };
+        let call = ToolCall {
+            arguments: "{}".into(),
+            ..ToolCall::default()
+        };
+        for event in [
+            Event::Start { model: "m".into() },
+            Event::Reasoning("h\"m".into()),
+            Event::Chunk("Hel".into()),
+            Event::ToolCall(Box::new(call)),
+            Event::Reasoning("m\n".into()),
+            Event::Chunk("lo \u{1f600}".into()),
+            Event::Refusal("no\\".into()),
+        ] {
+            registry.append(id, &event, Moment(0)).expect("a position");
+        }
+        let snapshot = registry.get(id).expect("a channel").snapshot();
+        let texts = [&snapshot.text, &snapshot.reasoning, &snapshot.refusal];
+        assert_eq!(texts, ["Hello \u{1f600}", "h\"mm\n", "no\\"]);
+        assert_eq!((&*snapshot.model, snapshot.tool_calls.len()), ("m", 1));
+    }
+}

@@ -3,10 +3,10 @@
 use super::client::draw_epoch;
 use super::{Reactor, contained};
 use crate::channel::registry::{Created, PublishOutcome, Question, Registry};
-use crate::channel::{Channel, History, Life, Placement, Published};
+use crate::channel::{Channel, History, Life, Placement, Published, Snapshot};
 use crate::directory::{Directory, Notice};
 use crate::effect::Effect;
-use crate::event::Event;
+use crate::event::{Event, Position};
 use crate::ids::ChannelId;
 use crate::limits::Retention;
 use crate::metrics::Metrics;
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Conflict,
     Overloaded,
     Draining,
-    Snapshot(ChannelId),
+    Snapshot(Box<Snapshot>, Position),
     Cancelled {
         running: bool,
     },
@@ -78,10 +78,7 @@ impl Outcome {
                 },
                 None => Answer::Overloaded,
             },
-            Self::Snapshot(channel) => match channels.get(*channel) {
-                Some(found) => Answer::Snapshot(found.snapshot(), found.position()),
-                None => Answer::Unknown,
-            },
+            Self::Snapshot(snapshot, position) => Answer::Snapshot(snapshot, *position),
             Self::Conflict => Answer::Conflict,
             Self::Overloaded => Answer::Overloaded,
             Self::Draining => Answer::Draining,
@@ -100,7 +97,10 @@ impl<S: Sys> Reactor<S> {
         match query {
             Query::Submit(submission) => self.submit(*submission),
             Query::Snapshot(channel) => match self.find_chat(&channel) {
-                Ok(id) => Outcome::Snapshot(id),
+                Ok(id) => match self.channels.get(id) {
+                    Some(found) => Outcome::Snapshot(found.snapshot().into(), found.position()),
+                    None => Outcome::Unknown,
+                },
                 Err(absent) => absent,
             },
             Query::Cancel(channel) => match self.find_chat(&channel) {

@@ -288,7 +288,12 @@ fn spent(run: &Run, channels: &Registry) -> Option<Usage> {
         return None;
     }
     let channel = channels.get(run.channel)?;
-    Some(estimate::usage(run.asked.tokens(), channel.snapshot()))
+    let asked = run.asked.tokens();
+    Some(estimate::usage(
+        asked,
+        channel.strings(),
+        channel.tool_calls(),
+    ))
 }
 
 /// What the terminal event of a run says about its target.

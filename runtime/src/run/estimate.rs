@@ -19,18 +19,27 @@
 
 use serde_json::Value;
 
-use crate::channel::Snapshot;
-use crate::event::Usage;
+use crate::channel::ToolCallSoFar;
+use crate::event::{Kind, Usage, said};
 use crate::plugin::provider::{ChatRequest, Content};
 
-/// What a question of so many tokens and the answer so far have cost.
-pub(crate) fn usage(asked: u64, answer: &Snapshot) -> Usage {
-    let reasoning = text(&answer.reasoning);
-    let calls = answer.tool_calls.iter();
-    let calls: u64 = calls
-        .map(|call| MESSAGE + text(&call.name) + text(&call.arguments))
-        .sum();
-    let output = text(&answer.text) + text(&answer.refusal) + reasoning + calls;
+/// What a question of so many tokens and the answer so far have cost: its texts, each as a JSON
+/// string, and its tool calls.
+pub(crate) fn usage<'a>(
+    asked: u64,
+    texts: impl Iterator<Item = (Kind, &'a [u8])>,
+    calls: &[ToolCallSoFar],
+) -> Usage {
+    let calls = calls.iter();
+    let calls = calls.map(|call| MESSAGE + text(&call.name) + text(&call.arguments));
+    let (mut reasoning, mut output) = (0, calls.sum());
+    for (kind, string) in texts {
+        let quarters = text(&said(string));
+        output += quarters;
+        if kind == Kind::Reasoning {
+            reasoning += quarters;
+        }
+    }
     Usage {
         input_tokens: asked,
         output_tokens: tokens(output),
@@ -195,24 +204,25 @@ mod tests {
 
     #[test]
     fn an_answer_counts_with_its_reasoning_and_calls() {
-        let answer = Snapshot {
-            text: "12345678".into(),
-            reasoning: "123412341".into(),
-            tool_calls: vec![ToolCallSoFar {
-                id: "call_0123456789".into(),
-                name: "name".into(),
-                arguments: "{\"a\":12}".into(),
-            }],
-            ..Snapshot::default()
-        };
-        let usage = usage(asked(&ChatRequest::default()), &answer);
+        let texts = [
+            (Kind::Reasoning, &b"\"1234\\n\""[..]),
+            (Kind::Reasoning, b"\"2341\""),
+            (Kind::Chunk, b"\"12345678\""),
+        ];
+        let calls = [ToolCallSoFar {
+            id: "call_0123456789".into(),
+            name: "name".into(),
+            arguments: "{\"a\":12}".into(),
+        }];
+        let question = asked(&ChatRequest::default());
+        let usage = usage(question, texts.into_iter(), &calls);
         assert_eq!(
             (usage.input_tokens, usage.output_tokens),
             (0, (8 + 9 + 16 + 4 + 8_u64).div_ceil(4))
         );
         assert_eq!(usage.reasoning_tokens, Some(3));
         assert!(usage.estimated);
-        let nothing = super::usage(asked(&ChatRequest::default()), &Snapshot::default());
+        let nothing = super::usage(question, std::iter::empty(), &[]);
         assert_eq!((nothing.output_tokens, nothing.reasoning_tokens), (0, None));
     }
 }

@@ -187,11 +187,11 @@ impl Serialize for Tags<'_> {
 }
 
 impl<'a> Publication<'a> {
-    fn of(entry: &Entry<'a>) -> Self {
+    fn of(entry: &Entry<'a>, json: &'a [u8]) -> Self {
         let publisher = entry.details.and_then(|details| details.publisher.as_ref());
         let tags = entry.details.map(|details| details.tags.as_slice());
         Self {
-            data: raw(Some(entry.json)),
+            data: raw(Some(json)),
             offset: entry.offset,
             info: publisher.map(Client::of),
             tags: Tags(tags.unwrap_or_default()),
@@ -223,7 +223,7 @@ fn write_history<'a>(entries: impl Iterator<Item = Entry<'a>>, newest: Position)
     for entry in entries {
         separate(&mut out);
         // A serialisable value into a Vec: it cannot fail.
-        let _ = serde_json::to_writer(&mut out, &Publication::of(&entry));
+        let _ = serde_json::to_writer(&mut out, &Publication::of(&entry, &entry.json.whole()));
     }
     let (offset, epoch) = (newest.offset, newest.epoch);
     out.extend_from_slice(format!(r#"],"offset":{offset},"epoch":"{epoch}"}}"#).as_bytes());
@@ -246,7 +246,7 @@ fn raw(json: Option<&[u8]>) -> Option<&RawValue> {
 
 #[cfg(test)]
 mod tests {
-    use lmserver_runtime::event::{Details, Epoch, Kind};
+    use lmserver_runtime::event::{Details, Epoch, Json, Kind};
 
     use super::*;
 
@@ -291,7 +291,7 @@ mod tests {
             epoch,
             offset,
             kind: Kind::Data,
-            json,
+            json: Json::new(json),
             details,
             previous: None,
             is_kept: true,

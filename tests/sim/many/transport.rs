@@ -53,10 +53,10 @@ fn payload(entry: &Entry<'_>) -> Vec<u8> {
         } else {
             "more"
         },
-        check_sum(entry.json),
+        check_sum(&entry.json.whole()),
     )
     .into_bytes();
-    out.extend_from_slice(entry.json);
+    entry.json.write(&mut out);
     out
 }
 

@@ -206,9 +206,9 @@ impl Client {
             room = room.saturating_sub(size);
             entries.push(entry);
         }
-        let publications: Vec<Publication<'_>> = entries
-            .iter()
-            .map(|entry| publication(entry, protocol, false))
+        let texts: Vec<_> = entries.iter().map(|entry| entry.json.whole()).collect();
+        let publications: Vec<Publication<'_>> = (entries.iter().zip(&texts))
+            .map(|(entry, json)| publication(entry, json, protocol, false))
             .collect();
         let position = history.position();
         let result = HistoryResult {

@@ -220,9 +220,8 @@ impl Client {
         let publications: Vec<Vec<Publication<'_>>> = (placed.iter().zip(&entries))
             .map(|(placed, entries)| {
                 let quoted = placed.facts.is_delta;
-                entries
-                    .iter()
-                    .map(|entry| publication(entry, protocol, quoted))
+                (entries.iter().zip(&placed.missed))
+                    .map(|(entry, missed)| publication(entry, &missed.json, protocol, quoted))
                     .collect()
             })
             .collect();

@@ -94,13 +94,14 @@ impl Pushes {
     /// Appends an entry as a push, unframed: as a difference if `may_differ`.
     pub(crate) fn write(&self, entry: &Entry<'_>, may_differ: bool, out: &mut Vec<u8>) {
         let mut difference = Vec::new();
-        let mut publication = publication(entry, self.carrier.protocol(), self.is_delta);
+        let json = entry.json.whole();
+        let mut publication = publication(entry, &json, self.carrier.protocol(), self.is_delta);
         let asked = entry.details.is_some_and(|details| details.as_delta);
         if self.is_delta
             && may_differ
             && asked
             && let Some(previous) = entry.previous
-            && delta::create(previous, entry.json, self.cut(), &mut difference)
+            && delta::create(&previous.whole(), &json, self.cut(), &mut difference)
         {
             publication.data = &difference;
             publication.delta = true;
@@ -154,15 +155,16 @@ impl Encoding for Pushes {
     }
 }
 
-/// An entry of a channel as a publication, whole.
+/// An entry of a channel as a publication, whole; `json` is the entry's.
 pub(crate) fn publication<'a>(
     entry: &'a Entry<'a>,
+    json: &'a [u8],
     protocol: Protocol,
     is_quoted: bool,
 ) -> Publication<'a> {
     let details = entry.details;
     Publication {
-        data: data(entry.json, details, protocol),
+        data: data(json, details, protocol),
         quoted: is_quoted,
         info: details
             .and_then(|details| details.publisher.as_ref())

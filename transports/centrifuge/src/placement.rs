@@ -8,7 +8,7 @@ use lmserver_proto::centrifuge::{
     SubscribeResultWriter,
 };
 use lmserver_runtime::channel::{Backlog, Placement};
-use lmserver_runtime::event::{Details, Kind, Position};
+use lmserver_runtime::event::{Details, Json, Kind, Position};
 use lmserver_runtime::plugin::transport::{Disconnect, Entry, Gate, Membership, SessionCx};
 
 use crate::connect::ServerSide;
@@ -42,7 +42,7 @@ pub(crate) struct Facts {
 pub(crate) struct Missed {
     pub(crate) offset: u64,
     kind: Kind,
-    json: Box<[u8]>,
+    pub(crate) json: Box<[u8]>,
     details: Option<Details>,
 }
 
@@ -51,7 +51,7 @@ impl Missed {
         Self {
             offset: entry.offset,
             kind: entry.kind,
-            json: entry.json.into(),
+            json: entry.json.whole().into(),
             details: entry.details.cloned(),
         }
     }
@@ -64,7 +64,7 @@ impl Missed {
             epoch: epoch.unwrap_or_else(|| lmserver_runtime::event::Epoch::from_random([0; 6])),
             offset: self.offset,
             kind: self.kind,
-            json: &self.json,
+            json: Json::new(&self.json),
             details: self.details.as_ref(),
             previous: None,
             is_kept: epoch.is_some(),
@@ -272,7 +272,7 @@ impl Client {
             let room = ANSWER_BYTES.min(queue::room(cx));
             self.take_missed(channel, backlog, room, |entry| {
                 let before = writer.len();
-                writer.publication(&publication(entry, protocol, quoted));
+                writer.publication(&publication(entry, &entry.json.whole(), protocol, quoted));
                 writer.len() - before
             });
         }

@@ -1,6 +1,6 @@
 //! For tests: what an encoding makes of a list of events.
 
-use lmserver_runtime::event::{Epoch, Kind};
+use lmserver_runtime::event::{Epoch, Json, Kind};
 use lmserver_runtime::plugin::transport::{Encoding, Entry};
 
 /// The channel that the events are of.
@@ -25,7 +25,7 @@ pub(crate) fn events_with(
             epoch: Epoch::from_random([1; 6]),
             offset,
             kind: *kind,
-            json: json.as_bytes(),
+            json: Json::new(json.as_bytes()),
             details: None,
             previous: None,
             is_kept: true,

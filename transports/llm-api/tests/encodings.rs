@@ -12,7 +12,7 @@ use lmserver_llm_api::responses::Responses;
 use lmserver_llm_api::{Dialect, Telling};
 use lmserver_proto::http1::{Fields, Method, Request, Target, Version};
 use lmserver_runtime::event::{
-    End, Epoch, ErrorCode, Event, Failure, FinishReason, ToolCall, Usage,
+    End, Epoch, ErrorCode, Event, Failure, FinishReason, Json, ToolCall, Usage,
 };
 use lmserver_runtime::plugin::transport::{Encoder, Entry};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn pieces(encoder: &mut dyn Encoder, channel: &str, events: &[Event]) -> Vec<Vec
                 epoch,
                 offset,
                 kind: event.kind(),
-                json: &json,
+                json: Json::new(&json),
                 details: None,
                 previous: None,
                 is_kept: true,

@@ -41,7 +41,7 @@ fn write_event(entry: &Entry<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"id: ");
     entry.position().write(out);
     out.push(b'\n');
-    encode::event_of_one_line(None, entry.json, out);
+    encode::event_of_one_line(None, &entry.json.parts(), out);
 }
 
 /// Appends what `write` writes as one chunk (RFC 9112 §7.1), without a detour: the size is
@@ -69,7 +69,7 @@ pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lmserver_runtime::event::{Epoch, Kind};
+    use lmserver_runtime::event::{Epoch, Json, Kind};
 
     #[test]
     fn a_huge_event_gets_a_chunk_size_with_more_digits() {
@@ -88,7 +88,7 @@ mod tests {
             epoch,
             offset: 17,
             kind: Kind::Chunk,
-            json,
+            json: Json::new(json),
             details: None,
             previous: None,
             is_kept: true,

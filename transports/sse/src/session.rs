@@ -121,7 +121,7 @@ impl Subscriber {
             if first {
                 encode::retry(RETRY, out);
             }
-            encode::event_of_one_line(Some(&id), &json, out);
+            encode::event_of_one_line(Some(&id), &[&json], out);
         });
     }
 
@@ -136,7 +136,7 @@ impl Subscriber {
             if first {
                 encode::retry(RETRY, out);
             }
-            encode::event_of_one_line(None, json, out);
+            encode::event_of_one_line(None, &[json], out);
         });
     }
 
@@ -149,7 +149,7 @@ impl Subscriber {
         Event::Error(Box::new(failure)).write_json(&mut json);
         self.say(cx, |out| {
             encode::retry(RETRY, out);
-            encode::event_of_one_line(Some(&"gone-0"), &json, out);
+            encode::event_of_one_line(Some(&"gone-0"), &[&json], out);
         });
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lmserver_proto::http1::server::{Answering, Connection, Event};
 use lmserver_proto::http1::{Limits, Request, Response, Version};
 use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
-use lmserver_runtime::event::{After, Epoch, Kind, Position};
+use lmserver_runtime::event::{After, Epoch, Json, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Entry, Gate, Notice, Opening, Session, Transport as _,
@@ -80,7 +80,7 @@ fn first() -> Entry<'static> {
         epoch: position(1).epoch,
         offset: 1,
         kind: Kind::Start,
-        json: b"{}",
+        json: Json::new(b"{}"),
         details: None,
         previous: None,
         is_kept: true,

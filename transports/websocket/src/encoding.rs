@@ -26,26 +26,25 @@ impl Encoding for Text {
             out.extend_from_slice(br#"{"id":""#);
             entry.position().write(out);
             out.push(b'"');
-            match (entry.kind, entry.json.split_first()) {
-                (Kind::Data, _) | (_, None) => {
-                    out.extend_from_slice(br#","data":"#);
-                    out.extend_from_slice(entry.json);
-                    out.push(b'}');
-                }
-                // The event is an object with `type` in it: its members go on behind the id.
-                (kind, Some((_, members))) => {
-                    out.push(b',');
-                    let (before, id) = match kind {
-                        Kind::ToolCall => at_call_id(members),
-                        _ => (members, &[][..]),
-                    };
+            if entry.kind == Kind::Data {
+                out.extend_from_slice(br#","data":"#);
+                entry.json.write(out);
+                return out.push(b'}');
+            }
+            // The event is an object with `type` in it: its members go on behind the id.
+            out.push(b',');
+            let [before, mut members, after] = entry.json.members();
+            out.extend_from_slice(before);
+            if entry.kind == Kind::ToolCall {
+                let (before, id) = at_call_id(members);
+                if let Some(rest) = id.strip_prefix(CALL_ID) {
                     out.extend_from_slice(before);
-                    if let Some(rest) = id.strip_prefix(CALL_ID) {
-                        out.extend_from_slice(br#","call_id":"#);
-                        out.extend_from_slice(rest);
-                    }
+                    out.extend_from_slice(br#","call_id":"#);
+                    members = rest;
                 }
             }
+            out.extend_from_slice(members);
+            out.extend_from_slice(after);
         });
     }
 }
@@ -75,7 +74,7 @@ fn at_call_id(members: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lmserver_runtime::event::{Epoch, Event, ToolCall};
+    use lmserver_runtime::event::{Epoch, Event, Json, ToolCall};
 
     fn encode(event: &Event) -> String {
         let mut json = Vec::new();
@@ -87,7 +86,7 @@ mod tests {
             epoch,
             offset: 7,
             kind,
-            json: &json,
+            json: Json::new(&json),
             details: None,
             previous: None,
             is_kept: true,

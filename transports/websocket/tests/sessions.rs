@@ -13,7 +13,7 @@ use lmserver_proto::http1::{self, Request, Response, server};
 use lmserver_proto::ws::frame::{self, Opcode};
 use lmserver_proto::ws::{self, Connection, Role};
 use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
-use lmserver_runtime::event::{After, Epoch, Kind, Position};
+use lmserver_runtime::event::{After, Epoch, Json, Kind, Position};
 use lmserver_runtime::plugin::stage::{Stage, Wish};
 use lmserver_runtime::plugin::transport::{
     Admission, Disconnect, Encoding, Entry, Notice, Opening, Session, Transport as _,
@@ -501,7 +501,7 @@ fn encode(kind: Kind, json: &str) -> Vec<u8> {
         epoch: Epoch::from_random([0; 6]),
         offset: 12,
         kind,
-        json: json.as_bytes(),
+        json: Json::new(json.as_bytes()),
         details: None,
         previous: None,
         is_kept: true,

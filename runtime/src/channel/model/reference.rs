@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::channel::{Placement, ResetReason};
 use crate::encoding::{Encoder, Encoding, Entry};
-use crate::event::{After, Epoch, Event, FinishReason, Kind, Position};
+use crate::event::{After, Epoch, Event, FinishReason, Json, Kind, Position};
 use crate::ids::ChannelId;
 use crate::limits::ChannelLimits;
 use crate::sys::sim::Random;
@@ -26,7 +26,7 @@ impl Encoding for Framed {
         out.extend((entry.json.len() as u64).to_be_bytes());
         out.extend(entry.offset.to_be_bytes());
         out.extend(entry.epoch.as_str().as_bytes());
-        out.extend(entry.json);
+        entry.json.write(out);
     }
 }
 
@@ -38,7 +38,7 @@ impl Encoding for Lines {
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         out.push(b'0' + u8::try_from(entry.offset % 10).unwrap());
         out.push(entry.kind as u8);
-        out.extend(entry.json);
+        entry.json.write(out);
         out.push(b'\n');
     }
 }
@@ -50,7 +50,7 @@ impl Encoding for Sparse {
 
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         if entry.kind != Kind::Reasoning {
-            out.extend(entry.json);
+            entry.json.write(out);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Encoding for Counting {
     }
 
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        write_counted(0, entry.json, out);
+        write_counted(0, &entry.json.whole(), out);
     }
 
     fn encoder(&self) -> Option<Box<dyn Encoder>> {
@@ -79,7 +79,7 @@ struct Counter {
 impl Encoder for Counter {
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.chunks += usize::from(entry.kind == Kind::Chunk);
-        write_counted(self.chunks, entry.json, out);
+        write_counted(self.chunks, &entry.json.whole(), out);
     }
 
     fn bytes(&self) -> usize {
@@ -155,7 +155,7 @@ impl Reference {
             epoch: self.epoch,
             offset,
             kind: *kind,
-            json,
+            json: Json::new(json),
             details: None,
             previous: None,
             is_kept: true,

@@ -78,7 +78,7 @@ impl Choice {
     }
 
     fn start(&mut self, entry: &Entry<'_>) {
-        let start: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let start: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let model = start.get("model").and_then(Value::as_str);
         let out = &mut self.head;
         out.clear();
@@ -103,10 +103,12 @@ impl Choice {
             (Kind::Reasoning, Some(text)) => self.text(br#"{"reasoning_content":"#, text, out),
             (Kind::Refusal, Some(text)) => self.text(br#"{"refusal":"#, text, out),
             (Kind::ToolCall, _) => {
-                self.chunk(out, None, |out| write_call(self.form, entry.json, out));
+                self.chunk(out, None, |out| {
+                    write_call(self.form, &entry.json.whole(), out)
+                });
             }
             (Kind::End, _) => {
-                let end: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+                let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
                 let reason = end.get("finish_reason").and_then(Value::as_str);
                 let reason = finish_reason(self.form, reason.unwrap_or("stop"));
                 self.chunk(out, Some(reason), |out| out.extend_from_slice(b"{}"));
@@ -176,7 +178,7 @@ pub(super) fn finish_reason(form: Form, reason: &str) -> &str {
 }
 
 fn write_error(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    let failure: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+    let failure: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
     let word = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or("");
     let code = ErrorCode::parse(word("code")).unwrap_or(ErrorCode::Internal);
     data(out, |out| openai::error(code, word("message"), out));

@@ -78,7 +78,7 @@ enum Block {
 impl Encoder for Blocks {
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         if entry.kind == Kind::Start {
-            let start: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+            let start: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
             start["model"]
                 .as_str()
                 .unwrap_or_default()
@@ -149,7 +149,7 @@ impl Blocks {
     }
 
     fn call(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        let call: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let call: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let index = call["index"].as_u64().unwrap_or_default();
         let known = self.calls.iter().find(|(call, _)| *call == index);
         let block = match known {
@@ -179,7 +179,7 @@ impl Blocks {
 
     fn end(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.close(out);
-        let end: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let reason = end["finish_reason"].as_str().unwrap_or_default();
         named("message_delta", out, |out| {
             out.extend_from_slice(br#"{"type":"message_delta","delta":{"stop_reason":"#);
@@ -236,7 +236,7 @@ fn delta(block: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 fn fail(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    let failure: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+    let failure: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
     let code = failure["code"].as_str().unwrap_or_default();
     let message = failure["message"].as_str().unwrap_or_default();
     named("error", out, |out| reasons::error(code, message, out));

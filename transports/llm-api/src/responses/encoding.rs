@@ -407,7 +407,7 @@ impl Story {
 
     /// A fragment of a call.
     fn call(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        let fragment: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let fragment: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let text = |key: &str| fragment.get(key).and_then(Value::as_str).unwrap_or("");
         let number = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
         let index = match self.calls.get(&number) {
@@ -445,7 +445,7 @@ impl Story {
     }
 
     fn end(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        let end: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let reason = end.get("finish_reason").and_then(Value::as_str);
         let reason = reason.and_then(FinishReason::parse);
         let standing = Standing::of(reason.unwrap_or(FinishReason::Stop));
@@ -454,7 +454,7 @@ impl Story {
     }
 
     fn fail(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        let failure: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let failure: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let word = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or("");
         let standing = Standing::Failed {
             code: ErrorCode::parse(word("code")).unwrap_or(ErrorCode::Internal),

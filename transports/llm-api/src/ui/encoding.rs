@@ -142,7 +142,7 @@ impl Told {
 
     fn call(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.close(out);
-        let fragment: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let fragment: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let index = fragment["index"].as_u64().unwrap_or_default();
         let text_at = |key: &str| fragment[key].as_str().unwrap_or_default();
         let known = self.calls.iter().position(|call| call.index == index);
@@ -200,7 +200,7 @@ impl Told {
 
     fn end(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.give_inputs(out);
-        let end: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         let reason = match end["finish_reason"].as_str().unwrap_or_default() {
             "stop" => "stop",
             "length" => "length",
@@ -230,7 +230,7 @@ impl Told {
 
     fn fail(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.close(out);
-        let failure: Value = serde_json::from_slice(entry.json).unwrap_or_default();
+        let failure: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
         data(out, |out| {
             out.extend_from_slice(br#"{"type":"error","errorText":"#);
             text(failure["message"].as_str().unwrap_or_default(), out);
