@@ -56,7 +56,9 @@ fn sample_at(schema: &Value, root: &Value, text: &str, depth: u32) -> Value {
                 .into_iter()
                 .flatten()
                 .map(|(name, schema)| (name.clone(), sample_at(schema, root, text, depth + 1)));
-            Value::Object(sampled.collect::<Map<_, _>>())
+            let mut sample = Map::new();
+            sample.extend(sampled);
+            Value::Object(sample)
         }
     }
 }

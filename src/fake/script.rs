@@ -194,7 +194,7 @@ fn calls(settings: &Settings, asked: &Asked) -> Vec<Call> {
             let tool = tool.or_else(|| asked.tools.get(next));
             let (name, arguments) = match tool {
                 Some((name, schema)) => (name.as_str(), schema::sample(schema, "fake")),
-                None => ("lookup", Value::from_iter([("query", "fake")])),
+                None => ("lookup", serde_json::json!({"query": "fake"})),
             };
             Call {
                 id: format!("call_{}", at + 1),

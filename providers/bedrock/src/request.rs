@@ -105,11 +105,21 @@ const TOP_K: &str = "top_k";
 const TIERS: [&str; 4] = ["default", "flex", "priority", "reserved"];
 
 /// The entries that there are.
-pub(crate) fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    let entries = entries.into_iter();
-    entries
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
+pub(crate) fn object<const N: usize>(
+    mut entries: [(&str, Option<Value>); N],
+) -> Map<String, Value> {
+    let mut object = Map::new();
+    take_into(&mut object, &mut entries);
+    object
+}
+
+/// One function for arrays of every length.
+fn take_into(object: &mut Map<String, Value>, entries: &mut [(&str, Option<Value>)]) {
+    for (key, value) in entries {
+        if let Some(value) = value.take() {
+            object.insert((*key).to_owned(), value);
+        }
+    }
 }
 
 fn non_empty(object: Map<String, Value>) -> Option<Value> {
@@ -247,7 +257,9 @@ fn metadata(notes: Option<&Value>) -> Option<Value> {
         !key.is_empty() && is_plain(key) && value.as_str().is_some_and(is_plain)
     });
     let notes = notes.map(|(key, value)| (key.clone(), value.clone()));
-    non_empty(notes.take(16).collect())
+    let mut kept = Map::new();
+    kept.extend(notes.take(16));
+    non_empty(kept)
 }
 
 #[cfg(test)]

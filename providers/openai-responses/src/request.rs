@@ -23,13 +23,15 @@ pub(crate) fn body(
     let mut body = Map::new();
     body.insert("input".into(), input(&question)?.into());
     body.insert("store".into(), habits.store.into());
-    let reasoning: Map<_, _> = [
+    let mut reasoning = Map::new();
+    for (name, value) in [
         ("effort", &request.reasoning_effort),
         ("summary", &habits.summary),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())))
-    .collect();
+    ] {
+        if let Some(value) = value {
+            reasoning.insert(name.to_owned(), value.clone().into());
+        }
+    }
     for (name, value) in [
         ("instructions", request.system.clone().map(Value::from)),
         ("temperature", request.temperature.map(Value::from)),

@@ -177,8 +177,9 @@ impl Object {
 
     /// What was not taken. Nulls are left out: they say that a key is absent.
     pub(crate) fn rest(self) -> Map<String, Value> {
-        let entries = self.entries.into_iter();
-        entries.filter(|(_, value)| !value.is_null()).collect()
+        let mut entries = self.entries;
+        entries.retain(|_, value| !value.is_null());
+        entries
     }
 }
 

@@ -102,12 +102,13 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
 }
 
 fn echo(object: &Object) -> Map<String, Value> {
-    let told = ECHOED.iter().map(|(key, absent)| {
+    let mut told = Map::new();
+    for (key, absent) in &ECHOED {
         let value = object.peek(key).cloned();
         let value = value.or_else(|| serde_json::from_str(absent).ok());
-        ((*key).to_owned(), value.unwrap_or_default())
-    });
-    told.collect()
+        told.insert((*key).to_owned(), value.unwrap_or_default());
+    }
+    told
 }
 
 /// The channel of the previous response.
