@@ -1,8 +1,8 @@
 //! A scanner for JSON that comes by the million: the events of a provider's stream.
 //!
 //! It reads what ordinary servers write, once, from front to back, without an allocation where a
-//! string has no escapes, and gives up with `None` on everything else: `\u` escapes, numbers that
-//! are not plain, nesting deeper than [`DEPTH`], control characters, whatever is no JSON. Giving up
+//! string has no escapes, and gives up with `None` on everything else: halves of surrogate pairs,
+//! numbers that are not plain, nesting deeper than [`DEPTH`], control characters, whatever is no JSON. Giving up
 //! says nothing about the document; a slower reader decides. What it does accept is JSON
 //! (RFC 8259), and it reads it as any other reader does.
 //!
@@ -92,6 +92,12 @@ impl<'a> Scanner<'a> {
                 'r' => '\r',
                 'b' => '\u{8}',
                 'f' => '\u{c}',
+                'u' => {
+                    let (character, behind) = of_units(behind)?;
+                    plain.push(character);
+                    rest = behind;
+                    continue;
+                }
                 // Nothing else was let pass.
                 other => other,
             });
@@ -197,13 +203,17 @@ impl<'a> Scanner<'a> {
                 b'"' => break,
                 b'\\' => {
                     is_escaped = true;
-                    if !matches!(
-                        text.get(at + 1)?,
-                        b'"' | b'\\' | b'/' | b'n' | b't' | b'r' | b'b' | b'f'
-                    ) {
-                        return None;
-                    }
-                    at += 2;
+                    at += match text.get(at + 1..)? {
+                        [b'"' | b'\\' | b'/' | b'n' | b't' | b'r' | b'b' | b'f', ..] => 2,
+                        [b'u', digits @ ..] => {
+                            let digits = digits.first_chunk::<4>()?;
+                            if !digits.iter().all(u8::is_ascii_hexdigit) {
+                                return None;
+                            }
+                            6
+                        }
+                        _ => return None,
+                    };
                 }
                 _ => return None,
             }
@@ -245,8 +255,29 @@ pub fn is_plain(text: &str) -> bool {
 /// A string between its quotes.
 struct RawString<'a> {
     bytes: &'a [u8],
-    /// Has it escapes? Only those of two bytes are let pass.
+    /// Has it escapes? Only those that are defined are let pass.
     is_escaped: bool,
+}
+
+/// The character of an escape, of two where they are a surrogate pair, and what stands behind it.
+/// The text begins behind the first backslash.
+fn of_units(text: &str) -> Option<(char, &str)> {
+    let (high, behind) = unit(text)?;
+    if let Some(character) = char::from_u32(high) {
+        return Some((character, behind));
+    }
+    let (low, behind) = unit(behind.strip_prefix('\\')?)?;
+    let mut pair = char::decode_utf16([u16::try_from(high).ok()?, u16::try_from(low).ok()?]);
+    match (pair.next(), pair.next()) {
+        (Some(Ok(character)), None) => Some((character, behind)),
+        _ => None,
+    }
+}
+
+/// The number behind `u`.
+fn unit(text: &str) -> Option<(u32, &str)> {
+    let (digits, behind) = text.strip_prefix('u')?.split_at_checked(4)?;
+    Some((u32::from_str_radix(digits, 16).ok()?, behind))
 }
 
 const ONES: u64 = u64::MAX / 255;
@@ -293,7 +324,10 @@ mod tests {
             (r#""a\n\"\\\/\t\r\b\f""#, true),
             ("\"\u{1F600}é\"", true),
             (r#"1e5"#, false),
-            (r#""\u0041""#, false),
+            (r#""\u0041""#, true),
+            (r#""\u004""#, false),
+            (r#""\u00g1""#, false),
+            (r#"{"\u0041":1}"#, false),
             (r#""\x""#, false),
             ("\"a\nb\"", false),
             ("01", false),
@@ -351,7 +385,14 @@ mod tests {
     #[test]
     fn strings_are_read_as_another_reader_reads_them() {
         for length in 0..20 {
-            for tail in ["", "\\n", "\\\"é", "x\\\\", "\\/\\b\\f\\r\\t."] {
+            for tail in [
+                "",
+                "\\n",
+                "\\\"é",
+                "x\\\\",
+                "\\/\\b\\f\\r\\t.",
+                "\\u00e9\\uD83d\\ude00\\u0000!",
+            ] {
                 let text = format!("\"{}{tail}\"", "é".repeat(length));
                 let want = serde_json::from_str::<Value>(&text).unwrap();
                 let read = Scanner::new(text.as_bytes()).string();
@@ -359,7 +400,16 @@ mod tests {
                 assert_eq!(matches!(read, Some(Cow::Borrowed(_))), tail.is_empty());
             }
         }
-        assert_eq!(Scanner::new(b"\"\xff\"").string(), None);
+        for text in [
+            &b"\"\xff\""[..],
+            br#""\ud83d""#,
+            br#""\ude00\ud83d""#,
+            br#""\ud83d\n""#,
+            br#""\ud83dx""#,
+            br#""\u+041""#,
+        ] {
+            assert_eq!(Scanner::new(text).string(), None, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

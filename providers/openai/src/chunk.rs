@@ -1,51 +1,38 @@
 //! One `chat.completion.chunk`, read without copying what is plain.
 //!
-//! Three readers for one shape, each for what the one before it gives up. [`plain`] reads chunks of
-//! text, of which an answer is made, in one go. The typed one takes what well-behaved servers send
-//! and borrows every string without escapes. What it cannot read (a number where a string belongs,
-//! a key given twice, bytes that are not UTF-8) goes to [`lenient`], which takes any JSON and picks
-//! out what it understands.
-//!
-//! Both take a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji) for U+FFFD.
+//! Two readers for one shape. [`plain`] reads in one go what well-behaved servers send, and borrows
+//! every string without escapes. What it gives up (a number where a string belongs, a key given
+//! twice, bytes that are not UTF-8, errors, what is rare) goes to [`lenient`], which takes any JSON and
+//! picks out what it understands; a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji)
+//! it takes for U+FFFD.
 
 mod lenient;
 mod plain;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use lmserver_runtime::http_provider::json::{self, Text};
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 pub(crate) use lenient::delta;
 
 /// A chunk. Everything may be missing; what is rare is boxed, since chunks are moved about.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Chunk<'a> {
-    #[serde(borrow, default)]
     pub(crate) object: Option<Text<'a>>,
     /// An event type some gateways write into the data.
-    #[serde(borrow, default, rename = "type")]
     pub(crate) kind: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) choices: Option<Choices<'a>>,
-    #[serde(default)]
     pub(crate) usage: Option<Box<Usage>>,
-    #[serde(default)]
     pub(crate) x_groq: Option<Box<Groq>>,
     /// There is an error; what it says is read by `error`.
-    #[serde(default)]
-    pub(crate) error: Option<IgnoredAny>,
+    pub(crate) error: bool,
 }
 
 /// What Groq adds to its first and last chunk.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Groq {
-    #[serde(default)]
     pub(crate) usage: Option<Box<Usage>>,
-    #[serde(default)]
-    pub(crate) error: Option<IgnoredAny>,
+    pub(crate) error: bool,
 }
 
 /// The entries of choice 0. Answers of other choices are read and dropped, never mixed in.
@@ -56,32 +43,22 @@ pub(crate) struct Choices<'a> {
     pub(crate) others: Vec<Choice<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Choice<'a> {
-    #[serde(default)]
     index: Option<u64>,
-    #[serde(borrow, default)]
     pub(crate) delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
     pub(crate) finish_reason: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) error: Option<IgnoredAny>,
+    pub(crate) error: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Delta<'a> {
-    #[serde(borrow, default)]
     pub(crate) content: Option<Content<'a>>,
-    #[serde(borrow, default)]
     pub(crate) reasoning_content: Option<Content<'a>>,
-    #[serde(borrow, default)]
     pub(crate) reasoning: Option<Content<'a>>,
-    #[serde(borrow, default)]
     pub(crate) refusal: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) tool_calls: Option<Vec<CallFragment<'a>>>,
     /// The one call of the API before tools.
-    #[serde(borrow, default)]
     pub(crate) function_call: Option<Box<Function<'a>>>,
 }
 
@@ -92,73 +69,53 @@ pub(crate) enum Content<'a> {
     Parts(Vec<Part<'a>>),
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Part<'a> {
-    #[serde(borrow, default, rename = "type")]
     pub(crate) kind: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) text: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) thinking: Option<Content<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct CallFragment<'a> {
-    #[serde(default)]
     pub(crate) index: Option<u64>,
-    #[serde(borrow, default)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) function: Option<Function<'a>>,
     /// A tool that takes free text instead of JSON.
-    #[serde(borrow, default)]
     pub(crate) custom: Option<Custom<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Function<'a> {
-    #[serde(borrow, default)]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) arguments: Option<Text<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Custom<'a> {
-    #[serde(borrow, default)]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub(crate) input: Option<Text<'a>>,
 }
 
 /// Token counts under all their names.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Usage {
-    #[serde(default)]
     pub(crate) prompt_tokens: Option<u64>,
-    #[serde(default)]
     pub(crate) completion_tokens: Option<u64>,
-    #[serde(default)]
     pub(crate) completion_tokens_details: Option<CompletionDetails>,
-    #[serde(default)]
     pub(crate) prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
     pub(crate) reasoning_tokens: Option<u64>,
-    #[serde(default)]
     pub(crate) prompt_cache_hit_tokens: Option<u64>,
-    #[serde(default)]
     pub(crate) cached_tokens: Option<u64>,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct CompletionDetails {
-    #[serde(default)]
     pub(crate) reasoning_tokens: Option<u64>,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct PromptDetails {
-    #[serde(default)]
     pub(crate) cached_tokens: Option<u64>,
 }
 
@@ -168,15 +125,9 @@ impl<'a> Chunk<'a> {
         plain::chunk(data).or_else(|| Self::read_any(data))
     }
 
+    /// A list or anything else that is no object is no chunk.
     fn read_any(data: &'a [u8]) -> Option<Self> {
-        // A list would be read as the fields in order.
-        if !data.trim_ascii_start().starts_with(b"{") {
-            return None;
-        }
-        match serde_json::from_slice(data) {
-            Ok(chunk) => Some(chunk),
-            Err(_) => json::value(data).as_ref().and_then(lenient::chunk),
-        }
+        json::value(data).as_ref().and_then(lenient::chunk)
     }
 
     /// The text of a chunk that says a piece of the answer and nothing else, where it is written
@@ -204,17 +155,14 @@ impl<'a> Chunk<'a> {
 
     /// True if the chunk, whatever else it holds, reports a failure.
     pub(crate) fn reports_error(&self) -> bool {
-        self.error.is_some()
-            || self
-                .x_groq
-                .as_ref()
-                .is_some_and(|groq| groq.error.is_some())
+        self.error
+            || self.x_groq.as_ref().is_some_and(|groq| groq.error)
             || self.is_error()
             || self
                 .choices
                 .iter()
                 .flat_map(Choices::iter)
-                .any(|choice| choice.error.is_some())
+                .any(|choice| choice.error)
     }
 
     /// True if the chunk as a whole calls itself an error.
@@ -247,64 +195,6 @@ impl<'a> Choices<'a> {
         } else {
             self.others.push(choice);
         }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a list of parts")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Content<'de>, E> {
-        Ok(Content::Text(bytes.into()))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Content<'de>, E> {
-        Ok(Content::Text(Text(Cow::Owned(json::lossy(bytes)))))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content<'de>, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(part) = list.next_element()? {
-            parts.push(part);
-        }
-        Ok(Content::Parts(parts))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ChoicesVisitor)
-    }
-}
-
-struct ChoicesVisitor;
-
-impl<'de> Visitor<'de> for ChoicesVisitor {
-    type Value = Choices<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of choices")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Choices<'de>, A::Error> {
-        let mut choices = Choices::default();
-        let mut place = 0;
-        while let Some(choice) = list.next_element()? {
-            choices.add(place, choice);
-            place += 1;
-        }
-        Ok(choices)
     }
 }
 
@@ -344,7 +234,7 @@ mod tests {
     #[test]
     fn a_plain_string_is_borrowed() {
         let json = br#"{"choices":[{"delta":{"content":"abc"}}]}"#;
-        let chunk: Chunk<'_> = serde_json::from_slice(json).unwrap();
+        let chunk = Chunk::read(json).unwrap();
         let choice = chunk.choices.unwrap().first.unwrap();
         let Some(Content::Text(Text(Cow::Borrowed("abc")))) = choice.delta.unwrap().content else {
             panic!("not borrowed");

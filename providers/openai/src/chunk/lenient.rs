@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use lmserver_runtime::http_provider::json::{self, Text, count};
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{
@@ -120,19 +119,18 @@ fn function(value: &Value) -> Option<Function<'static>> {
 }
 
 fn usage(value: &Value) -> Option<Usage> {
+    let details = |key| value.get(key).filter(|details| details.is_object());
     value.is_object().then(|| Usage {
         prompt_tokens: count(value.get("prompt_tokens")),
         completion_tokens: count(value.get("completion_tokens")),
-        completion_tokens_details: value.get("completion_tokens_details").map(|details| {
+        completion_tokens_details: details("completion_tokens_details").map(|details| {
             CompletionDetails {
                 reasoning_tokens: count(details.get("reasoning_tokens")),
             }
         }),
-        prompt_tokens_details: value
-            .get("prompt_tokens_details")
-            .map(|details| PromptDetails {
-                cached_tokens: count(details.get("cached_tokens")),
-            }),
+        prompt_tokens_details: details("prompt_tokens_details").map(|details| PromptDetails {
+            cached_tokens: count(details.get("cached_tokens")),
+        }),
         reasoning_tokens: count(value.get("reasoning_tokens")),
         prompt_cache_hit_tokens: count(value.get("prompt_cache_hit_tokens")),
         cached_tokens: count(value.get("cached_tokens")),
@@ -144,10 +142,8 @@ fn text(value: Option<&Value>) -> Option<Text<'static>> {
     json::text(value).map(|text| Text(Cow::Owned(text)))
 }
 
-fn present(error: Option<&Value>) -> Option<IgnoredAny> {
-    error
-        .filter(|error| json::says_something(error))
-        .map(|_| IgnoredAny)
+fn present(error: Option<&Value>) -> bool {
+    error.is_some_and(json::says_something)
 }
 
 #[cfg(test)]
