@@ -144,6 +144,7 @@ impl Format for Lines {
         // The last line may lack its end; half of one is no line.
         if let Some(line) = self.decoder.finish() {
             self.state.line(line, speaker, out)?;
+            out.pop_if(|output| *output == Output::Unread);
         }
         if self.state.answer.has_ended() {
             return Ok(());
