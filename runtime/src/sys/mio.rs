@@ -23,6 +23,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::SockRef;
+use zeroize::Zeroize;
 
 use super::resolver::Resolver;
 use super::{ListenAddr, Signal, SockId, Sys, SysEvent};
@@ -40,6 +41,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 
 /// How long sent bytes may stay unacknowledged.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Random bytes drawn from the system at once: ids are short, and a request draws several.
+const RANDOM_BYTES: usize = 256;
 
 /// Where it exists: a peer that is gone is an error, whatever the program does with SIGPIPE.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -74,6 +78,9 @@ pub struct MioSys {
     /// What the clock said when it was last read.
     read_at: Cell<Moment>,
     random: SystemRandom,
+    /// Random bytes of which the first `unused` were given to nobody; zeros behind them.
+    pool: [u8; RANDOM_BYTES],
+    unused: usize,
     waker: Arc<Waker>,
     resolver: Option<Resolver>,
     /// Answers that needed no thread.
@@ -102,6 +109,8 @@ impl MioSys {
             started: Instant::now(),
             read_at: Cell::default(),
             random: SystemRandom::new(),
+            pool: [0; RANDOM_BYTES],
+            unused: 0,
             waker,
             resolver: None,
             resolved: VecDeque::new(),
@@ -234,11 +243,19 @@ impl Sys for MioSys {
     }
 
     fn random(&mut self, out: &mut [u8]) {
-        if self.random.fill(out).is_err() {
-            // Without randomness no id is a secret: better no server than a guessable one.
-            log::error!("the system gives no random bytes");
-            std::process::abort();
+        if out.len() > RANDOM_BYTES {
+            return draw(&self.random, out);
         }
+        if self.unused < out.len() {
+            draw(&self.random, &mut self.pool);
+            self.unused = RANDOM_BYTES;
+        }
+        let rest = self.unused - out.len();
+        let drawn = self.pool.get_mut(rest..self.unused).unwrap_or_default();
+        out.copy_from_slice(drawn);
+        // What was given away may be a secret now.
+        drawn.zeroize();
+        self.unused = rest;
     }
 
     fn poll(&mut self, until: Option<Moment>, events: &mut Vec<SysEvent>) -> io::Result<()> {
@@ -401,6 +418,14 @@ impl Sys for MioSys {
     }
 }
 
+fn draw(random: &SystemRandom, out: &mut [u8]) {
+    if random.fill(out).is_err() {
+        // Without randomness no id is a secret: better no server than a guessable one.
+        log::error!("the system gives no random bytes");
+        std::process::abort();
+    }
+}
+
 /// What every TCP socket is set to; accepted ones inherit it from their listener.
 fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
@@ -438,4 +463,24 @@ fn drain(pipe: Option<&mut UnixStream>) -> usize {
         count += read;
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_are_given_once() {
+        let mut sys = MioSys::new().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for length in [16, 100, RANDOM_BYTES, RANDOM_BYTES + 1, 16, 200, 56, 16] {
+            let mut bytes = vec![0; length];
+            sys.random(&mut bytes);
+            for part in bytes.chunks_exact(8) {
+                assert!(seen.insert(part.to_vec()), "{length}");
+            }
+        }
+        sys.random(&mut []);
+        assert!(sys.pool.iter().skip(sys.unused).all(|byte| *byte == 0));
+    }
 }
