@@ -109,6 +109,8 @@ struct Buffers {
     /// Own and log bytes for one write.
     join: Vec<u8>,
     outputs: Vec<Output>,
+    /// Runs whose attempts have begun to answer in this turn.
+    begun: Vec<RunId>,
     dirty: Vec<ChannelId>,
     slow: Vec<ConnId>,
     abandoned: Vec<ChannelId>,
@@ -203,6 +205,7 @@ impl<S: Sys> Reactor<S> {
         self.settle();
         self.grant_wish();
         self.deliver();
+        self.note_first_events();
         self.warm_up();
         Ok(self.go_on())
     }

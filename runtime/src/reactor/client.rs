@@ -80,10 +80,11 @@ impl<S: Sys> Reactor<S> {
                 Reply::Response(response) => return self.respond(id, &response),
                 Reply::Session(session) => return self.begin_session(id, session),
                 Reply::Ask(query, then) => {
-                    // What sessions are told takes effect before the next question is asked.
-                    let tells = matches!(query, Query::Signal(..));
+                    // What sessions are told takes effect before the next question is asked, and
+                    // a provider is asked before anything is made of it.
+                    let is_first = matches!(query, Query::Signal(..) | Query::Submit(_));
                     let outcome = self.answer_query(query);
-                    if tells {
+                    if is_first {
                         self.run_agenda();
                     }
                     match self.continue_with(id, &outcome, then) {

@@ -118,15 +118,14 @@ impl<S: Sys> Reactor<S> {
             Output::ToolCall(call) => Event::ToolCall(Box::new(call)),
         };
         attempt.since = self.now;
-        let is_first = !std::mem::replace(&mut attempt.first_event, true);
+        if !std::mem::replace(&mut attempt.first_event, true) {
+            self.buffers.begun.push(id);
+        }
         if !run.content {
             run.content = true;
             run.asked = Asked::Tokens(run.asked.tokens());
         }
         let channel = run.channel;
-        if is_first {
-            self.note_first_event(id);
-        }
         match self.append(channel, &event) {
             Some(Room::Enough) => true,
             Some(Room::ChannelFull) => {
@@ -137,6 +136,13 @@ impl<S: Sys> Reactor<S> {
                 "all channels together hold more than max_total_bytes allows",
             ),
             None => false,
+        }
+    }
+
+    /// Draws what follows from first events, once they are delivered or their attempts end.
+    pub(super) fn note_first_events(&mut self) {
+        while let Some(id) = self.buffers.begun.pop() {
+            self.note_first_event(id);
         }
     }
 
@@ -193,6 +199,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Publishes the terminal event and lets the run go.
     pub(super) fn finish_run(&mut self, id: RunId, event: Event) {
+        self.note_first_events();
         let Some(mut run) = self.runs.remove(id) else {
             return;
         };

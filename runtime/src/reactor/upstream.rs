@@ -97,7 +97,8 @@ impl<S: Sys> Reactor<S> {
         if let Some(conn) = self.conns.get_mut(conn_id) {
             conn.outbox.bytes().extend_from_slice(&upstream.request);
         }
-        self.enqueue(conn_id);
+        // At once: the answer is waited for, and what else this turn has to do is not.
+        self.flush(conn_id);
         self.arm_run(id);
     }
 
