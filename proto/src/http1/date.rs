@@ -20,8 +20,32 @@ pub fn imf_fixdate(unix_seconds: u64) -> String {
         .unwrap_or_default();
     let (year, month, day) = civil(days);
     let month = MONTHS.get(month).copied().unwrap_or_default();
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    let mut date = String::with_capacity(29);
+    date.push_str(weekday);
+    date.push_str(", ");
+    push_two_digits(day, &mut date);
+    date.push(' ');
+    date.push_str(month);
+    date.push(' ');
+    push_two_digits(year / 100, &mut date);
+    push_two_digits(year % 100, &mut date);
+    for (before, number) in [
+        (' ', second / 3600),
+        (':', second / 60 % 60),
+        (':', second % 60),
+    ] {
+        date.push(before);
+        push_two_digits(number, &mut date);
+    }
+    date.push_str(" GMT");
+    date
+}
+
+/// Appends a number below 100. Every answer has a date, so it is put together without a formatter.
+fn push_two_digits(number: u64, out: &mut String) {
+    for digit in [number / 10, number % 10] {
+        out.push(char::from_digit((digit % 10) as u32, 10).unwrap_or('0'));
+    }
 }
 
 /// A moment in the basic format of ISO 8601, as request signatures carry it: `19941106T084937Z`.

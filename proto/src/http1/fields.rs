@@ -80,25 +80,31 @@ impl Fields {
         &'a self,
         name: &'n str,
     ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v)
+        self.entries
+            .iter()
+            .map(|entry| self.parts(*entry))
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
     }
 
     /// All fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.entries.iter().map(|entry| {
-            let (start, value, end) = (
-                entry.start as usize,
-                entry.value as usize,
-                entry.end as usize,
-            );
-            let name = self.bytes.get(start..value).unwrap_or_default();
-            (
-                std::str::from_utf8(name).unwrap_or_default(),
-                self.bytes.get(value..end).unwrap_or_default(),
-            )
+            let (name, value) = self.parts(*entry);
+            (std::str::from_utf8(name).unwrap_or_default(), value)
         })
+    }
+
+    fn parts(&self, entry: Entry) -> (&[u8], &[u8]) {
+        let (start, value, end) = (
+            entry.start as usize,
+            entry.value as usize,
+            entry.end as usize,
+        );
+        (
+            self.bytes.get(start..value).unwrap_or_default(),
+            self.bytes.get(value..end).unwrap_or_default(),
+        )
     }
 
     /// Whether the comma-separated lists of that name contain the token, in any case.

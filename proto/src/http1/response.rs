@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::syntax::is_tchar;
+use super::syntax::{is_tchar, is_token};
 use super::{Framing, Version};
 
 /// An answer with its whole body.
@@ -124,16 +124,21 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
 /// Writes a field line. Line ends and NUL would end the line or the head in the middle of a
 /// value, so they become spaces (RFC 9110 §5.5).
 pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend(name.bytes().filter(|&byte| is_tchar(byte)));
+    if is_token(name.as_bytes()) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        out.extend(name.bytes().filter(|&byte| is_tchar(byte)));
+    }
     out.extend_from_slice(b": ");
-    let clean = |byte: &u8| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            *byte
+    let start = out.len();
+    out.extend_from_slice(value);
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+        for byte in out.iter_mut().skip(start) {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
         }
-    };
-    out.extend(value.iter().map(clean));
+    }
     out.extend_from_slice(b"\r\n");
 }
 

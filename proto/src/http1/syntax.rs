@@ -2,6 +2,23 @@
 
 /// `tchar` (RFC 9110 §5.6.2).
 pub(super) const fn is_tchar(byte: u8) -> bool {
+    let mask = TCHARS[(byte >> 6 & 1) as usize];
+    byte.is_ascii() && mask >> (byte & 63) & 1 == 1
+}
+
+/// A bit for each: heads are read and written byte by byte.
+const TCHARS: [u64; 2] = {
+    let (mut masks, mut byte) = ([0; 2], 0);
+    while byte < 128 {
+        if is_tchar_by_name(byte) {
+            masks[(byte >> 6) as usize] |= 1 << (byte & 63);
+        }
+        byte += 1;
+    }
+    masks
+};
+
+const fn is_tchar_by_name(byte: u8) -> bool {
     matches!(
         byte,
         b'!' | b'#'
@@ -90,6 +107,13 @@ mod tests {
         let elements: Vec<_> = list(b" , a ,\tb,,c d ,").collect();
         assert_eq!(elements, [&b"a"[..], b"b", b"c d"]);
         assert_eq!(list(b" , ,").count(), 0);
+    }
+
+    #[test]
+    fn the_bits_say_what_the_names_say() {
+        for byte in 0..=255 {
+            assert_eq!(is_tchar(byte), is_tchar_by_name(byte), "{byte}");
+        }
     }
 
     #[test]
