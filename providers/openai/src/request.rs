@@ -1,26 +1,50 @@
 //! A chat request in the form of `POST /chat/completions`.
 
+use lmserver_runtime::event::write_json_string;
 use lmserver_runtime::http_provider::Question;
 use lmserver_runtime::http_provider::json::merge;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::Dialect;
 
 /// The body of the request.
-pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Value {
-    let mut body = Map::new();
-    let system = request
-        .system
+///
+/// What every request has is written as it is; only what a few have is made a tree first, since
+/// `extra` is laid over it.
+pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Vec<u8> {
+    let texts = request
+        .messages
         .iter()
-        .map(|text| json!({"role": "system", "content": text}));
-    let messages = request.messages.iter().map(|each| message(dialect, each));
-    let mut messages: Vec<Value> = system.chain(messages).collect();
-    if dialect.wants_thoughts {
-        think(&request.messages, &mut messages);
+        .map(|message| match &message.content {
+            Content::Text(text) => text.len() + 40,
+            Content::Absent | Content::Parts(_) => 40,
+        });
+    let mut out = Vec::with_capacity(texts.sum::<usize>() + 128);
+    // What is read is a stream of the model that was routed to, whatever was asked for.
+    out.extend_from_slice(b"{\"model\":");
+    write_json_string(model, &mut out);
+    out.extend_from_slice(b",\"stream\":true");
+    if !request.extra.contains_key("messages") {
+        write_messages(dialect, request, &mut out);
     }
-    body.insert("messages".into(), messages.into());
-    if dialect.include_usage {
+    if dialect.include_usage && !request.extra.contains_key("stream_options") {
+        out.extend_from_slice(b",\"stream_options\":{\"include_usage\":true}");
+    }
+    for (name, value) in options(dialect, request) {
+        if name != "model" && name != "stream" {
+            write_entry(&name, &value, &mut out);
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// All but the conversation, and what every request has.
+fn options(dialect: &Dialect, request: &ChatRequest) -> Map<String, Value> {
+    let mut body = Map::new();
+    if dialect.include_usage && request.extra.contains_key("stream_options") {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
@@ -61,67 +85,89 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Val
     let options = options.filter(|(name, _)| dialect.has_hints || !Question::is_hint(name));
     body.extend(options.map(|(name, value)| (name.clone(), value.clone())));
     merge(&mut body, &request.extra);
-    // What is read is a stream of the model that was routed to, whatever was asked for.
-    body.insert("model".into(), model.into());
-    body.insert("stream".into(), true.into());
-    Value::Object(body)
+    body
 }
 
-fn message(dialect: &Dialect, message: &Message) -> Value {
-    let mut object = Map::new();
+fn write_messages(dialect: &Dialect, request: &ChatRequest, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"messages\":[");
+    if let Some(system) = &request.system {
+        out.extend_from_slice(b"{\"role\":\"system\",\"content\":");
+        write_json_string(system, out);
+        out.push(b'}');
+    }
+    let messages = &request.messages;
+    let thinks = dialect.wants_thoughts && messages.iter().any(|it| it.reasoning.is_some());
+    let mut is_first = request.system.is_none();
+    for turn in messages.chunk_by(|_, next| next.role != "user") {
+        let has_thoughts = thinks && turn.iter().any(|it| it.tool_calls.is_some());
+        for message in turn {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            write_message(dialect, message, has_thoughts, out);
+        }
+    }
+    out.push(b']');
+}
+
+/// `has_thoughts`: what the model thought is added to what it said, as in all of a turn with calls
+/// (between two messages of the user). Where it thought at all, each must say what, be it nothing.
+fn write_message(dialect: &Dialect, message: &Message, has_thoughts: bool, out: &mut Vec<u8>) {
     let role = match message.role.as_str() {
         "developer" if !dialect.has_developer => "system",
         role => role,
     };
-    object.insert("role".into(), role.into());
-    let content = match &message.content {
-        Content::Absent => Value::Null,
-        Content::Text(text) => text.clone().into(),
-        Content::Parts(parts) => parts.clone().into(),
-    };
-    object.insert("content".into(), content);
-    let name = message.name.clone().filter(|_| dialect.has_names);
-    let mut calls = message.tool_calls.clone();
-    let mut answered = message.tool_call_id.clone();
-    if dialect.has_short_ids {
-        for call in calls.iter_mut().filter_map(Value::as_array_mut).flatten() {
-            if let Some(Value::String(id)) = call.get_mut("id") {
-                *id = short_id(id);
-            }
+    out.extend_from_slice(b"{\"role\":");
+    write_json_string(role, out);
+    out.extend_from_slice(b",\"content\":");
+    match &message.content {
+        Content::Absent => out.extend_from_slice(b"null"),
+        Content::Text(text) => write_json_string(text, out),
+        Content::Parts(parts) => write_value(parts, out),
+    }
+    if let Some(name) = message.name.as_ref().filter(|_| dialect.has_names) {
+        write_entry("name", name, out);
+    }
+    if let Some(calls) = &message.tool_calls {
+        if dialect.has_short_ids {
+            write_entry("tool_calls", &with_short_ids(calls.clone()), out);
+        } else {
+            write_entry("tool_calls", calls, out);
         }
-        answered = answered.map(|id| short_id(&id));
     }
-    for (name, value) in [
-        ("name", name.map(Value::String)),
-        ("tool_calls", calls),
-        ("tool_call_id", answered.map(Value::String)),
-    ] {
-        object.extend(value.map(|value| (name.to_owned(), value)));
+    if let Some(id) = &message.tool_call_id {
+        if dialect.has_short_ids {
+            write_entry("tool_call_id", &short_id(id), out);
+        } else {
+            write_entry("tool_call_id", id, out);
+        }
     }
-    Value::Object(object)
+    if has_thoughts && message.role == "assistant" {
+        let thought = message.reasoning.as_deref().unwrap_or_default();
+        write_entry("reasoning_content", thought, out);
+    }
+    out.push(b'}');
 }
 
-/// Adds what the model thought to what it said in turns with calls: between two messages of the
-/// user. Where it thought at all, each of them must say what, be it nothing.
-fn think(asked: &[Message], messages: &mut [Value]) {
-    if asked.iter().all(|it| it.reasoning.is_none()) {
-        return;
-    }
-    // The system prompt may stand in front.
-    let first = messages.len().saturating_sub(asked.len());
-    let mut messages = messages.iter_mut().skip(first);
-    for turn in asked.chunk_by(|_, next| next.role != "user") {
-        let has_calls = turn.iter().any(|it| it.tool_calls.is_some());
-        for (said, message) in turn.iter().zip(&mut messages) {
-            if let Some(object) = message.as_object_mut()
-                && has_calls
-                && said.role == "assistant"
-            {
-                let thought = said.reasoning.clone().unwrap_or_default();
-                object.insert("reasoning_content".into(), thought.into());
-            }
+fn write_entry(name: &str, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    out.push(b',');
+    write_json_string(name, out);
+    out.push(b':');
+    write_value(value, out);
+}
+
+fn write_value(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    // Writing values and texts into a Vec cannot fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn with_short_ids(mut calls: Value) -> Value {
+    for call in calls.as_array_mut().into_iter().flatten() {
+        if let Some(Value::String(id)) = call.get_mut("id") {
+            *id = short_id(id);
         }
     }
+    calls
 }
 
 /// An id of nine letters and digits; any other becomes one, always the same. Two may meet in one
@@ -170,7 +216,8 @@ mod tests {
         } else {
             Dialect::COMPATIBLE
         };
-        body(&dialect.unwrap_or(usual), request, "m")
+        let body = body(&dialect.unwrap_or(usual), request, "m");
+        serde_json::from_slice(&body).unwrap()
     }
 
     const OPENAI: &str = "https://api.openai.com/v1";
@@ -288,6 +335,22 @@ mod tests {
             "temperature": 2, "top_k": 40, "store": true, "metadata": {"a": "b"},
         });
         assert_eq!(body, want);
+    }
+
+    #[test]
+    fn extra_may_say_another_conversation_or_none() {
+        let theirs = json!([{"role": "user", "content": "Ho"}]);
+        for messages in [theirs, Value::Null] {
+            let extra = json!({"messages": messages, "stream_options": null});
+            let Value::Object(extra) = extra else {
+                panic!("an object")
+            };
+            let request = ChatRequest { extra, ..request() };
+            let body = body_for(OPENAI, &request);
+            let said = Some(&messages).filter(|it| !it.is_null());
+            assert_eq!(body.get("messages"), said);
+            assert_eq!(body.get("stream_options"), None);
+        }
     }
 
     #[test]

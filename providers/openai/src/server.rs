@@ -73,7 +73,7 @@ impl Api for ChatCompletions {
                     .into()
             }
         };
-        Ok(instance.post(&path, &body))
+        Ok(instance.post_signed(&path, &[], &body))
     }
 
     fn format(&self, seed: u64) -> Box<dyn Format> {

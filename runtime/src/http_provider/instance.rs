@@ -177,7 +177,9 @@ impl Instance {
     /// The request-target for `path` below the base URL. The queries of both are kept.
     #[must_use]
     pub fn target(&self, path: &str) -> String {
-        let mut target = format!("{}{path}", self.path);
+        let mut target = String::with_capacity(self.path.len() + path.len());
+        target.push_str(&self.path);
+        target.push_str(path);
         if let Some(query) = &self.query {
             target.push(if path.contains('?') { '&' } else { '?' });
             target.push_str(query);
@@ -188,7 +190,8 @@ impl Instance {
     /// A `POST` of a document to `path` below the base URL.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Upstream {
-        self.post_signed(path, &[], body.to_string().as_bytes())
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        self.post_signed(path, &[], &body)
     }
 
     /// A `POST` with more header fields, which depend on the request.
