@@ -275,16 +275,10 @@ impl Api {
         self.clients.contains_key(name) && !(names_channel && self.transports.contains_key(name))
     }
 
-    fn signature(&self, request: &Request, shape: Shape, cx: &mut ServiceCx<'_>) -> Signature {
-        let request_id = shape.request_id_field().map(|name| {
-            let mut random = [0; 16];
-            cx.random(&mut random);
-            let id = uuid::Builder::from_random_bytes(random).into_uuid();
-            (name, format!("req_{}", id.simple()))
-        });
+    fn signature(&self, request: &Request, shape: Shape) -> Signature {
         Signature {
             origin: self.origins.judge(request),
-            request_id,
+            request_id: shape.request_id_field(),
         }
     }
 
@@ -317,11 +311,11 @@ impl Api {
 impl Service for Api {
     fn call(&mut self, request: &Request, body: &[u8], cx: &mut ServiceCx<'_>) -> Reply {
         let shape = Shape::of(request.path());
-        let signature = self.signature(request, shape, cx);
+        let signature = self.signature(request, shape);
         let reply = self
             .answer(request, body, &signature.origin, cx)
             .unwrap_or_else(|refusal| Reply::Response(refusal.response(shape)));
-        sign(reply, signature)
+        sign(reply, signature, cx)
     }
 
     fn refuse(&mut self, unread: &Unread<'_>, cx: &mut ServiceCx<'_>) -> Response {
@@ -337,8 +331,8 @@ impl Service for Api {
             .with_close();
         match head {
             Some(head) => {
-                let signature = self.signature(head, shape, cx);
-                signature.sign(response)
+                let signature = self.signature(head, shape);
+                signature.sign(response, cx)
             }
             None => response,
         }
@@ -392,29 +386,33 @@ fn respond(response: Response) -> Outcome {
 struct Signature {
     /// For CORS.
     origin: Origin,
-    /// By which name and which value clients of other APIs know a request, where the response
-    /// does not say so itself.
-    request_id: Option<(&'static str, String)>,
+    /// The field by which clients of other APIs know a request, where the response does not have
+    /// it yet.
+    request_id: Option<&'static str>,
 }
 
 impl Signature {
-    fn sign(self, response: Response) -> Response {
+    fn sign(self, response: Response, cx: &mut ServiceCx<'_>) -> Response {
         let mut response = self.origin.sign(response);
-        if let Some((name, id)) = self.request_id
+        if let Some(name) = self.request_id
             && !response.fields.iter().any(|(other, _)| other == name)
         {
+            let mut random = [0; 16];
+            cx.random(&mut random);
+            let id = uuid::Builder::from_random_bytes(random).into_uuid();
+            let id = format!("req_{}", id.simple());
             response.fields.push((name.into(), id));
         }
         response
     }
 }
 
-fn sign(reply: Reply, signature: Signature) -> Reply {
+fn sign(reply: Reply, signature: Signature, cx: &mut ServiceCx<'_>) -> Reply {
     match reply {
-        Reply::Response(response) => Reply::Response(signature.sign(response)),
+        Reply::Response(response) => Reply::Response(signature.sign(response, cx)),
         Reply::Ask(query, then) => Reply::Ask(
             query,
-            Box::new(move |answer, cx| sign(then(answer, cx), signature)),
+            Box::new(move |answer, cx| sign(then(answer, cx), signature, cx)),
         ),
         Reply::Session(session) => Reply::Session(session),
     }

@@ -222,7 +222,8 @@ pub(super) fn presented_token(request: &Request) -> Option<Cow<'_, str>> {
 
 fn presented_keys(request: &Request) -> impl Iterator<Item = &[u8]> {
     let field = request.fields.get_bytes("x-api-key");
-    let bearer = authorization(request, "Bearer").or_else(|| authorization(request, "apikey"));
+    let bearer = || authorization(request, "Bearer").or_else(|| authorization(request, "apikey"));
+    let bearer = std::iter::once_with(bearer).flatten();
     field.into_iter().chain(bearer.map(str::as_bytes))
 }
 

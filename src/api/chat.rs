@@ -220,7 +220,10 @@ pub(super) fn new_channel(cx: &mut ServiceCx<'_>) -> Box<str> {
     let mut random = [0; 16];
     cx.random(&mut random);
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
-    format!("{PREFIX}{id}").into()
+    let mut text = uuid::Uuid::encode_buffer();
+    [PREFIX, id.hyphenated().encode_lower(&mut text)]
+        .concat()
+        .into()
 }
 
 /// The channel that a path names.

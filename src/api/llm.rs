@@ -83,7 +83,7 @@ pub(super) fn ask_in(
     let asked = dialect.read(asking.request, body).map_err(refusal)?;
     let plan = cx.routing.plan(asked.model.as_deref());
     let plan = plan.map_err(|unknown| unknown_model(&unknown))?;
-    let order = Order {
+    let order = Box::new(Order {
         auth: Arc::clone(asking.auth),
         key: caller.name,
         shape,
@@ -100,12 +100,12 @@ pub(super) fn ask_in(
         name: channel,
         channels: Vec::new(),
         asked,
-    };
+    });
     look_up(dialect, order, cx)
 }
 
 /// Looks up what a question only names, one channel after the other.
-fn look_up(dialect: &'static dyn Dialect, mut order: Order, cx: &ServiceCx<'_>) -> Outcome {
+fn look_up(dialect: &'static dyn Dialect, mut order: Box<Order>, cx: &ServiceCx<'_>) -> Outcome {
     let Some(channel) = order.asked.referred.pop() else {
         return match order.asked.previous.clone() {
             Some(previous) => go_on(dialect, order, previous, cx),
@@ -132,7 +132,7 @@ fn look_up(dialect: &'static dyn Dialect, mut order: Order, cx: &ServiceCx<'_>) 
 /// Puts what was said before in front of a question.
 fn go_on(
     dialect: &'static dyn Dialect,
-    mut order: Order,
+    mut order: Box<Order>,
     previous: Box<str>,
     cx: &ServiceCx<'_>,
 ) -> Outcome {
@@ -160,12 +160,17 @@ fn go_on(
 }
 
 /// Submits the next of an order's questions.
-fn submit(order: Order) -> Reply {
+fn submit(mut order: Box<Order>) -> Reply {
     let index = order.channels.len();
+    let request = if index + 1 < order.asked.count {
+        order.asked.request.clone()
+    } else {
+        std::mem::take(&mut order.asked.request)
+    };
     let submission = Submission {
         channel: names::sibling(&order.name, index).into(),
         model: order.asked.model.as_deref().unwrap_or("default").into(),
-        request: order.asked.request.clone(),
+        request,
         request_bytes: order.request_bytes,
         plan: order.plan.clone(),
         idempotency: order.idempotency.map(|it| it_is_the(index, it)),
@@ -191,7 +196,7 @@ fn it_is_the(index: usize, asked: Idempotency) -> Idempotency {
     }
 }
 
-fn submitted(answer: &Answer<'_>, mut order: Order, cx: &mut ServiceCx<'_>) -> Outcome {
+fn submitted(answer: &Answer<'_>, mut order: Box<Order>, cx: &mut ServiceCx<'_>) -> Outcome {
     match chat::submitted_to(answer) {
         Ok((channel, _)) => order.channels.push(channel.into()),
         Err(refusal) => return Ok(take_back(order, refusal)),
@@ -206,7 +211,7 @@ fn submitted(answer: &Answer<'_>, mut order: Order, cx: &mut ServiceCx<'_>) -> O
 }
 
 /// Ends the answers that have begun, since not all could.
-fn take_back(mut order: Order, refusal: Refusal) -> Reply {
+fn take_back(mut order: Box<Order>, refusal: Refusal) -> Reply {
     let Some(channel) = order.channels.pop() else {
         return Reply::Response(refusal.response(order.shape));
     };
@@ -217,7 +222,7 @@ fn take_back(mut order: Order, refusal: Refusal) -> Reply {
 }
 
 /// Answers with what there is of an answer that goes on by itself.
-fn accepted(order: Order) -> Reply {
+fn accepted(order: Box<Order>) -> Reply {
     let channel = order.channels.first().cloned().unwrap_or_default();
     let query = Query::Snapshot(channel.clone());
     ask_as(order.shape, query, move |answer, cx| match answer {

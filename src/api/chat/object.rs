@@ -162,7 +162,7 @@ impl Object {
 
     /// The place of an item of an array under a key.
     pub(super) fn item(&self, key: &str, index: usize) -> String {
-        format!("{}{key}[{index}]", self.place)
+        [&self.place, key, "[", &index.to_string(), "]"].concat()
     }
 }
 

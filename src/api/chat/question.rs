@@ -99,7 +99,7 @@ fn message(item: Value, place: &str) -> Result<Message, Refusal> {
             "\"{place}\" must be an object, not {is}"
         )));
     };
-    let mut object = Object::part(item, format!("{place}."));
+    let mut object = Object::part(item, [place, "."].concat());
     object.only(&MESSAGE_KEYS)?;
     let role = object
         .text("role")?

@@ -40,7 +40,7 @@ impl Object {
         match value {
             Value::Object(entries) => Ok(Self {
                 entries,
-                place: format!("{place}."),
+                place: [place, "."].concat(),
             }),
             other => Err(Mistake::at(
                 place,
@@ -51,6 +51,9 @@ impl Object {
 
     /// Takes a value of any type.
     pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
+        if self.entries.is_empty() {
+            return None;
+        }
         self.entries.remove(key).filter(|value| !value.is_null())
     }
 
@@ -78,6 +81,9 @@ impl Object {
 
     /// Takes a number of at least 0.
     pub(crate) fn number(&mut self, key: &str, most: f64) -> Result<Option<f64>, Mistake> {
+        if !self.has(key) {
+            return Ok(None);
+        }
         let want = if most < f64::MAX {
             format!("a number from 0 to {most}")
         } else {
@@ -99,6 +105,9 @@ impl Object {
 
     /// Takes a whole number of at least 1.
     pub(crate) fn count(&mut self, key: &str, most: u64) -> Result<Option<u64>, Mistake> {
+        if !self.has(key) {
+            return Ok(None);
+        }
         let want = match most {
             u64::MAX => "an integer of at least 1".to_owned(),
             _ => format!("an integer from 1 to {most}"),
@@ -119,10 +128,10 @@ impl Object {
 
     /// Takes an object.
     pub(crate) fn object(&mut self, key: &str) -> Result<Option<Self>, Mistake> {
-        let place = format!("{}{key}", self.place);
-        self.take(key)
-            .map(|value| Self::part(value, &place))
-            .transpose()
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
+        Self::part(value, &[&self.place, key].concat()).map(Some)
     }
 
     /// Takes an object with a string `type`.
@@ -162,7 +171,7 @@ impl Object {
 
     /// The place of an item of an array under a key.
     pub(crate) fn item(&self, key: &str, index: usize) -> String {
-        format!("{}{key}[{index}]", self.place)
+        [&self.place, key, "[", &index.to_string(), "]"].concat()
     }
 
     /// A value that stays where it is.

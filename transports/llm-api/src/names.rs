@@ -23,7 +23,9 @@ pub fn id(prefix: &str, channel: &str) -> String {
     let name = name.split_once('.').map_or(name, |(first, _)| first);
     let mut id = String::with_capacity(prefix.len() + name.len());
     id.push_str(prefix);
-    id.extend(name.chars().filter(|c| *c != '-'));
+    for part in name.split('-') {
+        id.push_str(part);
+    }
     id
 }
 
