@@ -4,7 +4,6 @@ use lmserver_runtime::event::write_json_string;
 use lmserver_runtime::http_provider::Question;
 use lmserver_runtime::http_provider::json::merge;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::Dialect;
@@ -123,10 +122,16 @@ fn write_message(dialect: &Dialect, message: &Message, has_thoughts: bool, out: 
     match &message.content {
         Content::Absent => out.extend_from_slice(b"null"),
         Content::Text(text) => write_json_string(text, out),
-        Content::Parts(parts) => write_value(parts, out),
+        Content::Parts(parts) => {
+            for (index, part) in parts.iter().enumerate() {
+                out.push(if index == 0 { b'[' } else { b',' });
+                write_value(part, out);
+            }
+            out.extend_from_slice(if parts.is_empty() { b"[]" } else { b"]" });
+        }
     }
     if let Some(name) = message.name.as_ref().filter(|_| dialect.has_names) {
-        write_entry("name", name, out);
+        write_text("name", name, out);
     }
     if let Some(calls) = &message.tool_calls {
         if dialect.has_short_ids {
@@ -137,27 +142,36 @@ fn write_message(dialect: &Dialect, message: &Message, has_thoughts: bool, out: 
     }
     if let Some(id) = &message.tool_call_id {
         if dialect.has_short_ids {
-            write_entry("tool_call_id", &short_id(id), out);
+            write_text("tool_call_id", &short_id(id), out);
         } else {
-            write_entry("tool_call_id", id, out);
+            write_text("tool_call_id", id, out);
         }
     }
     if has_thoughts && message.role == "assistant" {
         let thought = message.reasoning.as_deref().unwrap_or_default();
-        write_entry("reasoning_content", thought, out);
+        write_text("reasoning_content", thought, out);
     }
     out.push(b'}');
 }
 
-fn write_entry(name: &str, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-    out.push(b',');
-    write_json_string(name, out);
-    out.push(b':');
+fn write_text(name: &str, text: &str, out: &mut Vec<u8>) {
+    write_name(name, out);
+    write_json_string(text, out);
+}
+
+fn write_entry(name: &str, value: &Value, out: &mut Vec<u8>) {
+    write_name(name, out);
     write_value(value, out);
 }
 
-fn write_value(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-    // Writing values and texts into a Vec cannot fail.
+fn write_name(name: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    write_json_string(name, out);
+    out.push(b':');
+}
+
+fn write_value(value: &Value, out: &mut Vec<u8>) {
+    // Writing a value into a Vec cannot fail.
     let _ = serde_json::to_writer(out, value);
 }
 
