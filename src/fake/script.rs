@@ -1,7 +1,6 @@
 //! What is said, token by token. It is the same for the same request, and nothing of it is kept
 //! that can be made when its turn comes.
 
-
 use super::asked::Asked;
 use super::schema;
 use super::settings::{Finish, Settings};

@@ -18,6 +18,7 @@
 use lmserver_runtime::http_provider::{
     Part, Question, ResponseFormat, Role, Source, ToolChoice, Turn, json as lenient,
 };
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::ProviderError;
 use serde_json::{Map, Value, json};
 
@@ -59,7 +60,10 @@ pub(crate) fn body(
         ("stop_sequences", stop),
         (
             "metadata",
-            request.user.as_ref().map(|user| json!({"user_id": user})),
+            request
+                .user
+                .as_ref()
+                .map(|user| object! {"user_id": user.clone()}),
         ),
         ("tools", tools(question)?),
         ("tool_choice", tool_choice(question)?),
@@ -92,7 +96,7 @@ fn forbid_parallel_calls(are_allowed: &Value, body: &mut Map<String, Value>) {
     }
     let choice = body
         .entry("tool_choice")
-        .or_insert_with(|| json!({"type": "auto"}));
+        .or_insert_with(|| object! {"type": "auto"});
     // Where none may be called there is no such key.
     if let Some(choice) = choice.as_object_mut()
         && choice.get("type") != Some(&json!("none"))
@@ -136,7 +140,7 @@ fn conversation(question: &Question<'_>) -> Result<(Vec<Value>, Vec<Value>), Pro
         return Err(question.wrong("messages", want));
     }
     let messages = messages.into_iter();
-    let messages = messages.map(|(role, content)| json!({"role": role, "content": content}));
+    let messages = messages.map(|(role, content)| object! {"role": role, "content": content});
     Ok((system, messages.collect()))
 }
 
@@ -151,12 +155,12 @@ fn blocks(question: &Question<'_>, turn: &Turn<'_>) -> Result<Vec<Value>, Provid
             let key = format!("{}.tool_call_id", turn.place);
             return Err(question.wrong(&key, "the id of a tool call"));
         };
-        let result = json!({"type": "tool_result", "tool_use_id": id, "content": blocks});
+        let result = object! {"type": "tool_result", "tool_use_id": id, "content": blocks};
         return Ok(vec![result]);
     }
     for call in &turn.calls {
         let input = call.object()?;
-        let call = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+        let call = object! {"type": "tool_use", "id": call.id, "name": call.name, "input": input};
         blocks.push(call);
     }
     Ok(blocks)
@@ -170,13 +174,13 @@ fn block(
     Ok(match part {
         // An empty text is refused there.
         Part::Text("") => None,
-        Part::Text(text) => Some(json!({"type": "text", "text": text})),
-        Part::Image(found) => Some(json!({"type": "image", "source": source(found)})),
+        Part::Text(text) => Some(object! {"type": "text", "text": *text}),
+        Part::Image(found) => Some(object! {"type": "image", "source": source(found)}),
         Part::File {
             source: found,
             name,
         } => {
-            let mut block = json!({"type": "document", "source": source(found)});
+            let mut block = object! {"type": "document", "source": source(found)};
             if let (Some(name), Some(block)) = (name, block.as_object_mut()) {
                 block.insert("title".into(), (*name).into());
             }
@@ -189,11 +193,11 @@ fn block(
 
 fn source(source: &Source<'_>) -> Value {
     match source {
-        Source::Url(url) => json!({"type": "url", "url": url}),
+        Source::Url(url) => object! {"type": "url", "url": *url},
         Source::Data { media_type, base64 } => {
-            json!({"type": "base64", "media_type": media_type, "data": base64})
+            object! {"type": "base64", "media_type": *media_type, "data": *base64}
         }
-        Source::Id(id) => json!({"type": "file", "file_id": id}),
+        Source::Id(id) => object! {"type": "file", "file_id": *id},
     }
 }
 
@@ -203,7 +207,7 @@ fn tools(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
         let mut object = Map::new();
         object.insert("name".into(), tool.name.into());
         let schema = tool.parameters.cloned();
-        let schema = schema.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+        let schema = schema.unwrap_or_else(|| object! {"type": "object", "properties": object! {}});
         object.insert("input_schema".into(), schema);
         for (name, value) in [
             ("description", tool.description.map(Value::from)),
@@ -222,10 +226,10 @@ fn tools(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
 
 fn tool_choice(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     Ok(question.tool_choice()?.map(|choice| match choice {
-        ToolChoice::Auto => json!({"type": "auto"}),
-        ToolChoice::None => json!({"type": "none"}),
-        ToolChoice::Required => json!({"type": "any"}),
-        ToolChoice::Function(name) => json!({"type": "tool", "name": name}),
+        ToolChoice::Auto => object! {"type": "auto"},
+        ToolChoice::None => object! {"type": "none"},
+        ToolChoice::Required => object! {"type": "any"},
+        ToolChoice::Function(name) => object! {"type": "tool", "name": name},
     }))
 }
 
@@ -233,7 +237,7 @@ fn output_config(question: &Question<'_>) -> Result<Option<Value>, ProviderError
     match question.response_format()? {
         ResponseFormat::Text => Ok(None),
         ResponseFormat::JsonSchema { schema, .. } => Ok(Some(
-            json!({"format": {"type": "json_schema", "schema": schema}}),
+            object! {"format": object! {"type": "json_schema", "schema": schema.clone()}},
         )),
         ResponseFormat::JsonObject => Err(question.cannot(
             "`response_format` of type `json_object` (it takes one of type `json_schema`)",

@@ -1,8 +1,9 @@
 //! Images, documents and audio, as the API takes them: by format, in base64 or in S3.
 
 use lmserver_runtime::http_provider::{Part, Question, Source};
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::ProviderError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The block of a part that is no text.
 pub(crate) fn block(
@@ -12,13 +13,13 @@ pub(crate) fn block(
 ) -> Result<Value, ProviderError> {
     let cannot = |what: &str| question.cannot(&format!("{what} in `{place}`"));
     match part {
-        Part::Text(text) => Ok(json!({"text": text})),
+        Part::Text(text) => Ok(object! {"text": *text}),
         Part::Image(found) => {
             let format = format(found, IMAGES).ok_or_else(|| {
                 cannot("an image other than PNG, JPEG, GIF or WebP in base64 or at s3://…")
             })?;
             let source = source(found).ok_or_else(|| cannot("an image by this address"))?;
-            Ok(json!({"image": {"format": format, "source": source}}))
+            Ok(object! {"image": object! {"format": format, "source": source}})
         }
         Part::File {
             source: found,
@@ -31,10 +32,10 @@ pub(crate) fn block(
             })?;
             let source = source(found).ok_or_else(|| cannot("a file by this address"))?;
             let name = document_name(name.unwrap_or_default());
-            Ok(json!({"document": {"format": format, "name": name, "source": source}}))
+            Ok(object! {"document": object! {"format": format, "name": name, "source": source}})
         }
         Part::Audio { base64, format } => {
-            Ok(json!({"audio": {"format": format, "source": {"bytes": base64}}}))
+            Ok(object! {"audio": object! {"format": *format, "source": object! {"bytes": *base64}}})
         }
         Part::Other(value) => {
             let kind = value.get("type").and_then(Value::as_str);
@@ -62,8 +63,10 @@ fn format(source: &Source<'_>, formats: &[(&str, &'static str)]) -> Option<&'sta
 
 fn source(source: &Source<'_>) -> Option<Value> {
     match source {
-        Source::Data { base64, .. } => Some(json!({"bytes": base64})),
-        Source::Url(url) if url.starts_with("s3://") => Some(json!({"s3Location": {"uri": url}})),
+        Source::Data { base64, .. } => Some(object! {"bytes": *base64}),
+        Source::Url(url) if url.starts_with("s3://") => {
+            Some(object! {"s3Location": object! {"uri": *url}})
+        }
         Source::Url(_) | Source::Id(_) => None,
     }
 }

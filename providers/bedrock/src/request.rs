@@ -18,6 +18,7 @@
 use lmserver_runtime::http_provider::{
     Part, Question, ResponseFormat, Role, ToolChoice, Turn, json as lenient,
 };
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::ProviderError;
 use serde_json::{Map, Value, json};
 
@@ -78,9 +79,11 @@ fn options(
             }
             TOP_K => {
                 question.refuse(!model.contains("anthropic."), "top_k")?;
-                json!({"additionalModelRequestFields": {"top_k": value}})
+                object! {"additionalModelRequestFields": object! {"top_k": value.clone()}}
             }
-            _ if TIERS.iter().any(|tier| value == tier) => json!({"serviceTier": {"type": value}}),
+            _ if TIERS.iter().any(|tier| value == tier) => {
+                object! {"serviceTier": object! {"type": value.clone()}}
+            }
             _ => continue,
         };
         if let Value::Object(more) = more {
@@ -159,7 +162,7 @@ fn conversation(
         return Err(question.wrong("messages", want));
     }
     let messages = messages.into_iter();
-    let messages = messages.map(|(role, content)| json!({"role": role, "content": content}));
+    let messages = messages.map(|(role, content)| object! {"role": role, "content": content});
     Ok((system, messages.collect()))
 }
 
@@ -170,7 +173,7 @@ fn blocks(question: &Question<'_>, turn: &Turn<'_>) -> Result<Vec<Value>, Provid
         blocks.extend(match part {
             // A blank text is refused there.
             Part::Text(text) if text.trim().is_empty() => None,
-            Part::Text(text) => Some(json!({"text": text})),
+            Part::Text(text) => Some(object! {"text": *text}),
             part => Some(media::block(question, part, &turn.place)?),
         });
     }
@@ -180,12 +183,13 @@ fn blocks(question: &Question<'_>, turn: &Turn<'_>) -> Result<Vec<Value>, Provid
             return Err(question.wrong(&key, "the id of a tool call"));
         };
         return Ok(vec![
-            json!({"toolResult": {"toolUseId": id, "content": blocks}}),
+            object! {"toolResult": object! {"toolUseId": id, "content": blocks}},
         ]);
     }
     for call in &turn.calls {
         let input = call.object()?;
-        let call = json!({"toolUse": {"toolUseId": call.id, "name": call.name, "input": input}});
+        let call =
+            object! {"toolUse": object! {"toolUseId": call.id, "name": call.name, "input": input}};
         blocks.push(call);
     }
     Ok(blocks)
@@ -208,9 +212,9 @@ fn tool_config(
             }
             return Ok(None);
         }
-        Some(ToolChoice::Auto) => Some(json!({"auto": {}})),
-        Some(ToolChoice::Required) => Some(json!({"any": {}})),
-        Some(ToolChoice::Function(name)) => Some(json!({"tool": {"name": name}})),
+        Some(ToolChoice::Auto) => Some(object! {"auto": object! {}}),
+        Some(ToolChoice::Required) => Some(object! {"any": object! {}}),
+        Some(ToolChoice::Function(name)) => Some(object! {"tool": object! {"name": name}}),
     };
     if tools.is_empty() {
         return Ok(None);
@@ -219,14 +223,15 @@ fn tool_config(
         .iter()
         .map(|tool| {
             let schema = tool.parameters.cloned();
-            let schema = schema.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+            let schema =
+                schema.unwrap_or_else(|| object! {"type": "object", "properties": object! {}});
             let description = tool.description.filter(|text| !text.is_empty());
-            json!({"toolSpec": object([
+            object! {"toolSpec": object([
                 ("name", Some(tool.name.into())),
                 ("description", description.map(Value::from)),
                 ("inputSchema", Some(json!({"json": schema}))),
                 ("strict", tool.strict.filter(|strict| *strict).map(Value::from)),
-            ])})
+            ])}
         })
         .collect();
     let config = object([("tools", Some(tools.into())), ("toolChoice", choice)]);
@@ -236,10 +241,15 @@ fn tool_config(
 fn output_config(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     match question.response_format()? {
         ResponseFormat::Text => Ok(None),
-        ResponseFormat::JsonSchema { name, schema, .. } => Ok(Some(json!({"textFormat": {
-            "type": "json_schema",
-            "structure": {"jsonSchema": {"name": name, "schema": schema.to_string()}},
-        }}))),
+        ResponseFormat::JsonSchema { name, schema, .. } => {
+            Ok(Some(object! {"textFormat": object! {
+                "type": "json_schema",
+                "structure": object! {"jsonSchema": object! {
+                    "name": name,
+                    "schema": schema.to_string(),
+                }},
+            }}))
+        }
         ResponseFormat::JsonObject => Err(question.cannot(
             "`response_format` of type `json_object` (it takes one of type `json_schema`)",
         )),

@@ -3,8 +3,9 @@
 use lmserver_runtime::http_provider::{
     Call, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, json,
 };
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::ProviderError;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The body, or what in the request Cohere has no place for.
 pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, ProviderError> {
@@ -14,9 +15,9 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
     let messages: Result<Value, _> = messages.collect();
     let format = match question.response_format()? {
         ResponseFormat::Text => None,
-        ResponseFormat::JsonObject => Some(json!({"type": "json_object"})),
+        ResponseFormat::JsonObject => Some(object! {"type": "json_object"}),
         ResponseFormat::JsonSchema { schema, .. } => {
-            Some(json!({"type": "json_object", "json_schema": schema}))
+            Some(object! {"type": "json_object", "json_schema": schema.clone()})
         }
     };
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
@@ -77,8 +78,8 @@ fn message(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderEr
 }
 
 fn tool_call(call: &Call<'_>) -> Value {
-    let function = json!({"name": call.name, "arguments": call.arguments});
-    json!({"id": call.id, "type": "function", "function": function})
+    let function = object! {"name": call.name, "arguments": call.arguments};
+    object! {"id": call.id, "type": "function", "function": function}
 }
 
 /// A text, or parts where there is more than text.
@@ -88,7 +89,7 @@ fn content(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderEr
     }
     let parts = turn.parts.iter().map(|part| {
         let url = match part {
-            Part::Text(text) => return Ok(json!({"type": "text", "text": text})),
+            Part::Text(text) => return Ok(object! {"type": "text", "text": *text}),
             Part::Image(Source::Url(url)) if turn.role == Role::User => (*url).to_owned(),
             Part::Image(Source::Data { media_type, base64 }) if turn.role == Role::User => {
                 format!("data:{media_type};base64,{base64}")
@@ -101,7 +102,7 @@ fn content(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderEr
                 return Err(unknown(question, turn, &format!("a part of type {kind}")));
             }
         };
-        Ok(json!({"type": "image_url", "image_url": {"url": url}}))
+        Ok(object! {"type": "image_url", "image_url": object! {"url": url}})
     });
     parts.collect()
 }
@@ -117,18 +118,18 @@ fn unknown(question: &Question<'_>, turn: &Turn<'_>, what: &str) -> ProviderErro
 fn thinking(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     let budget = match question.request.reasoning_effort.as_deref() {
         None => return Ok(None),
-        Some("none") => return Ok(Some(json!({"type": "disabled"}))),
+        Some("none") => return Ok(Some(object! {"type": "disabled"})),
         Some("minimal") => 512,
         Some("low") => 1024,
         Some("medium") => 8192,
         // Without a budget it thinks as long as it wants.
-        Some("high") => return Ok(Some(json!({"type": "enabled"}))),
+        Some("high") => return Ok(Some(object! {"type": "enabled"})),
         Some(_) => {
             let want = "none, minimal, low, medium or high";
             return Err(question.wrong("reasoning_effort", want));
         }
     };
-    Ok(Some(json!({"type": "enabled", "token_budget": budget})))
+    Ok(Some(object! {"type": "enabled", "token_budget": budget}))
 }
 
 fn add_tools(question: &Question<'_>, body: &mut Map<String, Value>) -> Result<(), ProviderError> {
@@ -168,7 +169,8 @@ fn in_their_form(tool: &Tool<'_>) -> Value {
     }
     // Cohere demands a schema of a function without parameters too.
     let parameters = tool.parameters.cloned();
-    let parameters = parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+    let parameters =
+        parameters.unwrap_or_else(|| object! {"type": "object", "properties": object! {}});
     function.insert("parameters".into(), parameters);
-    json!({"type": "function", "function": function})
+    object! {"type": "function", "function": function}
 }

@@ -6,6 +6,7 @@ use lmserver_proto::percent;
 use lmserver_runtime::http_provider::{
     Call, Part, Question, ResponseFormat, Role, Source, ToolChoice, Turn, called_name, json,
 };
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{ChatRequest, ProviderError};
 use serde_json::{Map, Value, json};
 
@@ -35,7 +36,7 @@ pub(crate) fn body(
     let system = conversation.system()?;
     body.insert("contents".into(), conversation.contents()?.into());
     if !system.is_empty() {
-        body.insert("systemInstruction".into(), json!({"parts": system}));
+        body.insert("systemInstruction".into(), object! {"parts": system});
     }
     let generation = generation_config(question, model)?;
     if !generation.is_empty() {
@@ -47,12 +48,12 @@ pub(crate) fn body(
     }
     if let Some(choice) = question.tool_choice()? {
         let config = match choice {
-            ToolChoice::Auto => json!({"mode": "AUTO"}),
-            ToolChoice::None => json!({"mode": "NONE"}),
-            ToolChoice::Required => json!({"mode": "ANY"}),
-            ToolChoice::Function(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+            ToolChoice::Auto => object! {"mode": "AUTO"},
+            ToolChoice::None => object! {"mode": "NONE"},
+            ToolChoice::Required => object! {"mode": "ANY"},
+            ToolChoice::Function(name) => object! {"mode": "ANY", "allowedFunctionNames": [name]},
         };
-        let config = json!({"functionCallingConfig": config});
+        let config = object! {"functionCallingConfig": config};
         body.insert("toolConfig".into(), config);
     }
     json::merge(&mut body, &question.request.extra);
@@ -76,7 +77,7 @@ impl Conversation<'_> {
         let turns = self.turns.iter().filter(|turn| turn.role.is_system());
         turns
             .map(|turn| match turn.text() {
-                Some(text) => Ok(json!({"text": text})),
+                Some(text) => Ok(object! {"text": text}),
                 None => {
                     let what = format!("anything but text in `{}`, a system message", turn.place);
                     Err(self.question.cannot(&what))
@@ -101,7 +102,7 @@ impl Conversation<'_> {
                 Role::User | Role::Tool => ("user", self.parts(turn)?),
             };
             if !parts.is_empty() {
-                contents.push(json!({"role": role, "parts": parts}));
+                contents.push(object! {"role": role, "parts": parts});
             }
         }
         flush(&mut results, &mut contents);
@@ -120,11 +121,11 @@ impl Conversation<'_> {
     fn part(&self, part: &Part<'_>, turn: &Turn<'_>) -> Result<Value, ProviderError> {
         let place = &turn.place;
         match part {
-            Part::Text(text) => Ok(json!({"text": text})),
+            Part::Text(text) => Ok(object! {"text": *text}),
             Part::Image(source) | Part::File { source, .. } => self.data(source, turn),
             Part::Audio { base64, format } => {
                 let media_type = format!("audio/{format}");
-                Ok(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
+                Ok(object! {"inlineData": object! {"mimeType": media_type, "data": *base64}})
             }
             Part::Other(part) => {
                 let kind = json::str_at(part, "/type");
@@ -137,7 +138,7 @@ impl Conversation<'_> {
     fn data(&self, source: &Source<'_>, turn: &Turn<'_>) -> Result<Value, ProviderError> {
         match source {
             Source::Data { media_type, base64 } => {
-                Ok(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
+                Ok(object! {"inlineData": object! {"mimeType": *media_type, "data": *base64}})
             }
             Source::Url(url) => {
                 let mut file = Map::new();
@@ -145,7 +146,7 @@ impl Conversation<'_> {
                 if let Some(media_type) = media_type(url) {
                     file.insert("mimeType".into(), media_type.into());
                 }
-                Ok(json!({"fileData": file}))
+                Ok(object! {"fileData": file})
             }
             Source::Id(_) => {
                 let what = format!("a file by the id of another provider in `{}`", turn.place);
@@ -211,20 +212,20 @@ impl Conversation<'_> {
         // Gemini takes objects only; `output` is its own name for what is none.
         let response = match serde_json::from_str(&text) {
             Ok(Value::Object(response)) => response.into(),
-            _ => json!({"output": text}),
+            _ => object! {"output": text},
         };
         result.insert("response".into(), response);
         if !media.is_empty() {
             result.insert("parts".into(), media.into());
         }
-        Ok(json!({"functionResponse": result}))
+        Ok(object! {"functionResponse": result})
     }
 }
 
 /// Closes a content of tool results.
 fn flush(results: &mut Vec<Value>, contents: &mut Vec<Value>) {
     if !results.is_empty() {
-        contents.push(json!({"role": "user", "parts": std::mem::take(results)}));
+        contents.push(object! {"role": "user", "parts": std::mem::take(results)});
     }
 }
 
@@ -306,14 +307,14 @@ fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, Provi
     };
     let is_shown = budget > 0;
     if series(model) == Some(2) {
-        let config = json!({"thinkingBudget": budget, "includeThoughts": is_shown});
+        let config = object! {"thinkingBudget": budget, "includeThoughts": is_shown};
         return Ok(Some(config));
     }
     let Some(level) = level else {
         return Err(question.cannot(&format!("no reasoning at all of {model}")));
     };
     Ok(Some(
-        json!({"thinkingLevel": level, "includeThoughts": true}),
+        object! {"thinkingLevel": level, "includeThoughts": true},
     ))
 }
 

@@ -2,6 +2,7 @@
 
 use lmserver_runtime::http_provider::json::merge;
 use lmserver_runtime::http_provider::{Part, Question, ResponseFormat, Role, Source, Turn};
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, ProviderError};
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,7 @@ pub(crate) fn body(
     }
     for (name, value) in question.options(&OPTIONS)? {
         let object = if name == VERBOSITY {
-            let text = body.entry("text").or_insert_with(|| json!({}));
+            let text = body.entry("text").or_insert_with(|| object! {});
             text.as_object_mut()
         } else {
             Some(&mut body)
@@ -101,21 +102,24 @@ fn input(question: &Question<'_>) -> Result<Vec<Value>, ProviderError> {
             Role::User => "user",
             Role::Assistant => "assistant",
             Role::Tool => {
-                items.push(json!({
-                    "type": "function_call_output", "call_id": turn.call_id,
+                items.push(object! {
+                    "type": "function_call_output",
+                    "call_id": turn.call_id,
                     "output": content(question, turn, details)?,
-                }));
+                });
                 continue;
             }
         };
         if !turn.parts.is_empty() {
-            items.push(json!({"role": role, "content": content(question, turn, details)?}));
+            items.push(object! {"role": role, "content": content(question, turn, details)?});
         }
         for call in &turn.calls {
-            items.push(json!({
-                "type": "function_call", "call_id": call.id, "name": call.name,
+            items.push(object! {
+                "type": "function_call",
+                "call_id": call.id,
+                "name": call.name,
                 "arguments": call.arguments,
-            }));
+            });
         }
     }
     Ok(items)
@@ -140,7 +144,7 @@ fn content(
     for (index, part) in turn.parts.iter().enumerate() {
         let original = originals.get(index).unwrap_or(&Value::Null);
         parts.push(match part {
-            Part::Text(text) => json!({"type": text_type, "text": text}),
+            Part::Text(text) => object! {"type": text_type, "text": *text},
             Part::Image(source) => image(source, original),
             Part::File { source, name } => file(source, *name),
             Part::Audio { .. } => {
@@ -156,9 +160,9 @@ fn content(
 
 fn image(source: &Source<'_>, original: &Value) -> Value {
     let mut image = match source {
-        Source::Id(id) => json!({"type": "input_image", "file_id": id}),
+        Source::Id(id) => object! {"type": "input_image", "file_id": *id},
         Source::Url(_) | Source::Data { .. } => {
-            json!({"type": "input_image", "image_url": url(source)})
+            object! {"type": "input_image", "image_url": url(source)}
         }
     };
     if let (Some(detail), Some(image)) =
@@ -217,7 +221,7 @@ fn tools(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
 fn text(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     let format = match question.response_format()? {
         ResponseFormat::Text => return Ok(None),
-        ResponseFormat::JsonObject => json!({"type": "json_object"}),
+        ResponseFormat::JsonObject => object! {"type": "json_object"},
         ResponseFormat::JsonSchema { name, .. } => {
             let mut format = question.request.response_format.as_ref().map(flat);
             if let Some(format) = format.as_mut().and_then(Value::as_object_mut) {
@@ -228,7 +232,7 @@ fn text(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
             format.unwrap_or_default()
         }
     };
-    Ok(Some(json!({"format": format})))
+    Ok(Some(object! {"format": format}))
 }
 
 /// `{"type": "x", "x": {…}}` as `{"type": "x", …}`, which is how this API differs from Chat

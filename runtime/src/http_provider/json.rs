@@ -212,6 +212,31 @@ pub fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
     }
 }
 
+/// An object of these entries; [`object!`](crate::object) writes them as JSON does.
+#[must_use]
+pub fn object<const N: usize>(mut entries: [(&str, Value); N]) -> Value {
+    taken(&mut entries)
+}
+
+/// One function for all lengths, as a serializer for each place would be large.
+fn taken(entries: &mut [(&str, Value)]) -> Value {
+    let mut object = Map::new();
+    for (key, value) in entries {
+        object.insert((*key).to_owned(), value.take());
+    }
+    Value::Object(object)
+}
+
+/// A JSON object: `object! {"type": "text", "text": text}`, of what a [`Value`] can be made from.
+///
+/// It does for objects what `serde_json::json!` does, in a third of the code.
+#[macro_export]
+macro_rules! object {
+    ($($key:literal : $value:expr),* $(,)?) => {
+        $crate::http_provider::json::object([$(($key, ::serde_json::Value::from($value))),*])
+    };
+}
+
 /// Replaces every `\uD800` to `\uDFFF` escape without its other half by `\uFFFD`.
 fn without_lone_surrogates(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
@@ -291,6 +316,15 @@ mod tests {
             assert_eq!(matches!(text.0, Cow::Borrowed(_)), is_borrowed, "{want}");
         }
         assert!(serde_json::from_slice::<Text<'_>>(b"7").is_err());
+    }
+
+    #[test]
+    fn an_object_is_written_as_in_json() {
+        let inner = object! {"c": Some("d"), "e": None::<u64>, "f": vec![1, 2]};
+        let object = object! {"a": true, "b": inner, "a b": String::from("x")};
+        let want = r#"{"a":true,"a b":"x","b":{"c":"d","e":null,"f":[1,2]}}"#;
+        assert_eq!(object.to_string(), want);
+        assert_eq!(object! {}.to_string(), "{}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reads a request of Messages into the question that all providers are asked.
 
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::{Map, Value, json};
 
@@ -94,7 +95,7 @@ fn messages(body: &mut Object) -> Result<Vec<Message>, Mistake> {
         let mut item = Object::part(item, &place)?;
         let role = item.string("role")?.unwrap_or_default();
         let content = match item.take("content") {
-            Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
+            Some(Value::String(text)) => vec![object! {"type": "text", "text": text}],
             Some(Value::Array(blocks)) => blocks,
             _ => return Err(item.wrong("content", "a string or an array of blocks")),
         };
@@ -129,7 +130,7 @@ fn user_turn(blocks: Vec<Value>, place: &str, out: &mut Vec<Message>) -> Result<
         let content = match content {
             Content::Text(text) if failed => Content::Text(format!("Error: {text}")),
             Content::Parts(mut parts) if failed => {
-                parts.insert(0, json!({"type": "text", "text": "Error:"}));
+                parts.insert(0, object! {"type": "text", "text": "Error:"});
                 Content::Parts(parts)
             }
             content => content,
@@ -158,11 +159,9 @@ fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mi
             "tool_use" => {
                 let id = needed(block.word("id")?, &place, "id")?;
                 let name = needed(block.word("name")?, &place, "name")?;
-                let input = block.take("input").unwrap_or_else(|| json!({}));
-                calls.push(json!({
-                    "id": id, "type": "function",
-                    "function": {"name": name, "arguments": input.to_string()},
-                }));
+                let input = block.take("input").unwrap_or_else(|| object! {});
+                let function = object! {"name": name, "arguments": input.to_string()};
+                calls.push(object! {"id": id, "type": "function", "function": function});
             }
             _ => return Err(unknown_block(&place, &kind)),
         }
@@ -187,15 +186,19 @@ fn parts(blocks: Vec<Value>, place: &str) -> Result<Content, Mistake> {
         let mut block = Object::part(block, &place)?;
         parts.push(match kind.as_str() {
             "text" => {
-                json!({"type": "text", "text": needed(block.string("text")?, &place, "text")?})
+                object! {"type": "text", "text": needed(block.string("text")?, &place, "text")?}
             }
-            "image" => json!({"type": "image_url", "image_url": {"url": source(&mut block)?}}),
+            "image" => {
+                let image = object! {"url": source(&mut block)?};
+                object! {"type": "image_url", "image_url": image}
+            }
             "document" => {
                 let name = block.string("title")?;
                 if let Some(text) = plain_text(&block) {
-                    json!({"type": "text", "text": text})
+                    object! {"type": "text", "text": text}
                 } else {
-                    json!({"type": "file", "file": {"file_data": source(&mut block)?, "filename": name}})
+                    let file = object! {"file_data": source(&mut block)?, "filename": name};
+                    object! {"type": "file", "file": file}
                 }
             }
             _ => return Err(unknown_block(&place, &kind)),
@@ -273,7 +276,7 @@ fn tools(body: &mut Object) -> Result<Option<Value>, Mistake> {
             item.bool("strict")?
                 .map(|strict| ("strict".into(), strict.into())),
         );
-        tools.push(json!({"type": "function", "function": function}));
+        tools.push(object! {"type": "function", "function": function});
     }
     Ok(Some(Value::Array(tools)).filter(|tools| tools != &json!([])))
 }
@@ -284,7 +287,7 @@ fn tool_choice(choice: &mut Object) -> Result<Value, Mistake> {
         Some("any") => Ok("required".into()),
         Some("none") => Ok("none".into()),
         Some("tool") => match choice.word("name")? {
-            Some(name) => Ok(json!({"type": "function", "function": {"name": name}})),
+            Some(name) => Ok(object! {"type": "function", "function": object! {"name": name}}),
             None => Err(choice.wrong("name", "the name of a tool")),
         },
         _ => Err(choice.wrong("type", "\"auto\", \"any\", \"tool\" or \"none\"")),
@@ -308,10 +311,10 @@ fn effort(thinking: &mut Object) -> Result<Option<&'static str>, Mistake> {
 
 fn json_schema(format: &mut Object) -> Result<Value, Mistake> {
     match (format.string("type")?.as_deref(), format.take("schema")) {
-        (Some("json_schema"), Some(schema)) => Ok(json!({
+        (Some("json_schema"), Some(schema)) => Ok(object! {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": true, "schema": schema},
-        })),
+            "json_schema": object! {"name": "answer", "strict": true, "schema": schema},
+        }),
         _ => Err(format.wrong("type", "\"json_schema\", beside a \"schema\"")),
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use lmserver_runtime::channel::Snapshot;
+use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{Content, Message};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::body::{Object, type_of};
 use crate::dialect::Mistake;
@@ -75,13 +76,14 @@ fn read_item(kind: &str, mut item: Object, messages: &mut Vec<Message>) -> Resul
             messages.push(Message::new(&role, content));
         }
         "function_call" => {
-            let call = json!({
-                "id": required(&mut item, "call_id")?, "type": "function",
-                "function": {
+            let call = object! {
+                "id": required(&mut item, "call_id")?,
+                "type": "function",
+                "function": object! {
                     "name": required(&mut item, "name")?,
                     "arguments": required(&mut item, "arguments")?,
                 },
-            });
+            };
             call_by_assistant(call, messages);
         }
         "function_call_output" => {
@@ -169,8 +171,8 @@ pub(super) fn refer(messages: &mut Vec<Message>, channel: &str, said: &Snapshot)
 fn item_of(said: &Snapshot, id: &str, place: usize, messages: &mut Vec<Message>) {
     if id.starts_with("fc_") {
         if let Some(call) = said.tool_calls.get(place) {
-            let function = json!({"name": call.name, "arguments": call.arguments});
-            let call = json!({"id": call.id, "type": "function", "function": function});
+            let function = object! {"name": &*call.name, "arguments": &*call.arguments};
+            let call = object! {"id": &*call.id, "type": "function", "function": function};
             call_by_assistant(call, messages);
         }
     } else if place == 0 {
@@ -237,9 +239,9 @@ fn content(item: &mut Object, key: &str) -> Result<Content, Mistake> {
 fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
     match kind {
         "input_text" | "output_text" | "text" => {
-            Ok(json!({"type": "text", "text": required(&mut part, "text")?}))
+            Ok(object! {"type": "text", "text": required(&mut part, "text")?})
         }
-        "refusal" => Ok(json!({"type": "text", "text": required(&mut part, "refusal")?})),
+        "refusal" => Ok(object! {"type": "text", "text": required(&mut part, "refusal")?}),
         "input_image" => {
             let mut image = Map::new();
             let url = part.string("image_url")?;
@@ -249,7 +251,7 @@ fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
             image.insert("url".into(), url.into());
             let detail = part.string("detail")?.filter(|detail| detail != "auto");
             image.extend(detail.map(|detail| ("detail".to_owned(), detail.into())));
-            Ok(json!({"type": "image_url", "image_url": image}))
+            Ok(object! {"type": "image_url", "image_url": image})
         }
         "input_file" => {
             if part.has("file_id") {
@@ -258,11 +260,11 @@ fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
             }
             part.take("type");
             part.take("detail");
-            Ok(json!({"type": "file", "file": part.rest()}))
+            Ok(object! {"type": "file", "file": part.rest()})
         }
         "input_audio" => {
             let audio = part.take("input_audio").unwrap_or_default();
-            Ok(json!({"type": "input_audio", "input_audio": audio}))
+            Ok(object! {"type": "input_audio", "input_audio": audio})
         }
         _ => {
             let want = "input_text, input_image, input_file, input_audio, output_text or refusal";

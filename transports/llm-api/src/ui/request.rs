@@ -4,7 +4,8 @@
 //! what came of them. The other keys of the body are those of Chat Completions, as the page's
 //! transport may add them: `model`, `temperature`, `tools`, ….
 
-use serde_json::{Map, Value, json};
+use lmserver_runtime::object;
+use serde_json::{Map, Value};
 
 use super::telling;
 use crate::body::{Object, type_of};
@@ -67,7 +68,7 @@ fn spoken(role: &str, parts: Vec<Value>, place: &str) -> Result<Option<Value>, M
         match kind.as_str() {
             "text" => {
                 let text = part.string("text")?.unwrap_or_default();
-                content.push(json!({"type": "text", "text": text}));
+                content.push(object! {"type": "text", "text": text});
             }
             "file" => content.push(file(&mut part)?),
             // Data and steps are the page's own.
@@ -76,8 +77,10 @@ fn spoken(role: &str, parts: Vec<Value>, place: &str) -> Result<Option<Value>, M
     }
     Ok(match content.as_slice() {
         [] => None,
-        [only] if type_of(only) == "text" => Some(json!({"role": role, "content": only["text"]})),
-        _ => Some(json!({"role": role, "content": content})),
+        [only] if type_of(only) == "text" => {
+            Some(object! {"role": role, "content": only["text"].clone()})
+        }
+        _ => Some(object! {"role": role, "content": content}),
     })
 }
 
@@ -87,10 +90,10 @@ fn file(part: &mut Object) -> Result<Value, Mistake> {
     };
     let media_type = part.string("mediaType")?.unwrap_or_default();
     if media_type.starts_with("image/") {
-        return Ok(json!({"type": "image_url", "image_url": {"url": url}}));
+        return Ok(object! {"type": "image_url", "image_url": object! {"url": url}});
     }
     let name = part.string("filename")?;
-    Ok(json!({"type": "file", "file": {"file_data": url, "filename": name}}))
+    Ok(object! {"type": "file", "file": object! {"file_data": url, "filename": name}})
 }
 
 /// What a model has answered: each of its steps is a message, followed by what came of its calls.
@@ -145,13 +148,12 @@ impl Step {
             // A call without an outcome cannot be told to a model.
             _ => return Ok(()),
         };
-        let input = part.take("input").unwrap_or_else(|| json!({}));
-        self.calls.push(json!({
-            "id": id, "type": "function",
-            "function": {"name": name, "arguments": input.to_string()},
-        }));
+        let input = part.take("input").unwrap_or_else(|| object! {});
+        let function = object! {"name": name, "arguments": input.to_string()};
+        self.calls
+            .push(object! {"id": &*id, "type": "function", "function": function});
         self.results
-            .push(json!({"role": "tool", "tool_call_id": id, "content": result}));
+            .push(object! {"role": "tool", "tool_call_id": id, "content": result});
         Ok(())
     }
 
@@ -186,6 +188,7 @@ fn shown(output: Option<Value>) -> String {
 #[cfg(test)]
 mod tests {
     use lmserver_runtime::plugin::provider::{Content, Message};
+    use serde_json::json;
 
     use super::*;
 
