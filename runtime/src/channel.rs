@@ -161,6 +161,8 @@ impl Channel {
         if kind.is_terminal() {
             self.life = Life::Finished;
             self.request_bytes = 0;
+            self.log.shrink();
+            self.kinds.shrink_to_fit();
         }
         Position {
             epoch: self.epoch,
@@ -219,6 +221,8 @@ impl Channel {
         let index = match self.views.iter().position(Option::is_none) {
             Some(free) => free,
             None => {
+                // Most channels have one view, and there are many channels.
+                self.views.reserve_exact(1);
                 self.views.push(None);
                 self.views.len() - 1
             }

@@ -125,8 +125,8 @@ pub struct Entry<'a> {
     pub json: Json<'a>,
     /// What belongs to a publication beside its data.
     pub details: Option<&'a Details>,
-    /// The JSON of the entry before it, if the channel still holds that and this one may be sent as
-    /// the difference from it.
+    /// The JSON of the publication before it, if the channel still holds that and this one may be
+    /// sent as the difference from it.
     pub previous: Option<Json<'a>>,
     /// Does the channel keep a history? If not, its positions mean nothing to clients.
     pub is_kept: bool,

@@ -1,6 +1,6 @@
 //! Events as entries: those that a client missed, those of a history.
 
-use super::Channel;
+use super::{Channel, Life};
 use crate::encoding::Entry;
 use crate::event::{Json, Position};
 
@@ -42,15 +42,16 @@ impl Channel {
 }
 
 impl Channel {
-    /// The JSON before an offset, where a difference from it can be made: binary data is other
-    /// bytes to those who read JSON than to those who do not.
+    /// The publication before an offset, where a difference from it can be made: binary data is
+    /// other bytes to those who read JSON than to those who do not. Nobody asks for differences of
+    /// an answer's events.
     fn previous(&self, offset: u64) -> Option<Json<'_>> {
-        let before = offset.checked_sub(1)?;
+        let before = offset.checked_sub(1).filter(|_| self.life == Life::Open)?;
         let is_binary = |offset| self.details(offset).is_some_and(|it| it.binary.is_some());
         if is_binary(before) || is_binary(offset) {
             return None;
         }
-        Some(Json::of_held(self.kind(before), self.log.event(before)?))
+        Some(Json::new(self.log.event(before)?))
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Log {
     first: u64,
     dead_bytes: usize,
     dead_events: usize,
+    /// Bytes of the newest event.
+    newest: usize,
 }
 
 impl Default for Log {
@@ -40,15 +42,17 @@ impl Log {
             first: first.max(1),
             dead_bytes: 0,
             dead_events: 0,
+            newest: 0,
         }
     }
 
     /// Appends one event, written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let former = self.bytes.len() - self.end_of_index(self.ends.len().saturating_sub(1));
-        make_room(&mut self.bytes, former + former / 2);
+        let start = self.bytes.len();
+        make_room(&mut self.bytes, self.newest + self.newest / 2);
         make_room(&mut self.ends, 1);
         write(&mut self.bytes);
+        self.newest = self.bytes.len() - start;
         // A channel is bounded far below 4 GiB; see `registry`.
         self.ends
             .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
@@ -63,6 +67,9 @@ impl Log {
         self.first += count;
         self.dead_events += usize::try_from(count).unwrap_or(usize::MAX);
         self.dead_bytes = self.end_of_index(self.dead_events);
+        if self.dead_bytes == self.bytes.len() {
+            return self.forget_all();
+        }
         if self.dead_bytes < self.bytes.len() / 2 {
             return;
         }
@@ -75,6 +82,23 @@ impl Log {
         self.base += self.dead_bytes as u64;
         self.dead_bytes = 0;
         self.dead_events = 0;
+    }
+
+    /// Forgets what is dead, which is all, and gives back most of its memory.
+    fn forget_all(&mut self) {
+        self.base += self.bytes.len() as u64;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.ends.clear();
+        self.ends.shrink_to(KEPT_BYTES / size_of::<u32>());
+        self.dead_bytes = 0;
+        self.dead_events = 0;
+    }
+
+    /// Gives back room that is for events to come.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
     }
 
     /// The bytes of one event.
@@ -195,6 +219,9 @@ fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
     }
 }
 
+/// Bytes of room that an empty log keeps at most.
+const KEPT_BYTES: usize = 512;
+
 /// Bytes of room that are made at least.
 const LEAST_ROOM: usize = 128;
 
@@ -269,6 +296,20 @@ mod tests {
                 "keep {keep}"
             );
         }
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let mut log = filled(100);
+        log.shrink();
+        assert_eq!(log.bytes.capacity(), log.bytes.len());
+        let end = log.end();
+        log.trim_before(101);
+        assert_eq!((log.end(), log.from(end)), (end, Some(&[][..])));
+        assert!(log.bytes.capacity() <= KEPT_BYTES);
+        log.push(|out| out.push(7));
+        assert_eq!(log.event(101), Some(&[7][..]));
+        assert_eq!((log.start_of(101), log.end()), (Some(end), end + 1));
     }
 
     #[test]

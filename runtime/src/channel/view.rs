@@ -8,7 +8,7 @@ use crate::time::Moment;
 
 /// Bytes that an answer's only reader may have had before they are forgotten; few in tests, whose
 /// answers are short.
-const RELEASE_BYTES: usize = if cfg!(test) { 64 } else { 512 };
+const RELEASE_BYTES: usize = if cfg!(test) { 64 } else { 256 };
 
 /// One encoding of a channel and those who read it.
 pub(crate) struct View {

@@ -34,10 +34,10 @@ pub(crate) fn usage<'a>(
     let calls = calls.map(|call| MESSAGE + text(&call.name) + text(&call.arguments));
     let (mut reasoning, mut output) = (0, calls.sum());
     for (kind, string) in texts {
-        let quarters = text(&said(string));
-        output += quarters;
+        let said = said_by(string);
+        output += said;
         if kind == Kind::Reasoning {
-            reasoning += quarters;
+            reasoning += said;
         }
     }
     Usage {
@@ -95,6 +95,20 @@ fn json(value: &Value) -> u64 {
             .map(|(key, value)| 4 + text(key) + json(value))
             .sum(),
     }
+}
+
+/// What a JSON string says.
+fn said_by(string: &[u8]) -> u64 {
+    let (mut sum, mut is_escaped) = (0, false);
+    for byte in string {
+        sum += u64::from(quarters(*byte));
+        is_escaped |= *byte == b'\\';
+    }
+    if is_escaped {
+        return text(&said(string));
+    }
+    // Its quotes say nothing.
+    sum.saturating_sub(2 * u64::from(quarters(b'"')))
 }
 
 fn text(text: &str) -> u64 {
