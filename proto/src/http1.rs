@@ -36,7 +36,7 @@ mod syntax;
 mod target;
 
 pub use self::body::{Body, Step};
-pub use self::chunked::{ChunkDecoder, LAST_CHUNK, write_chunk};
+pub use self::chunked::{ChunkDecoder, LAST_CHUNK, write_chunk, write_chunk_of};
 pub use self::date::{basic_date_time, imf_fixdate};
 pub use self::error::Error;
 pub use self::fields::Fields;

@@ -92,6 +92,8 @@ pub struct Reactor<S: Sys> {
     /// Connections with something to do, each at most once.
     work: VecDeque<ConnId>,
     timers: Timers,
+    /// When the first timer, or the first deadline of a channel, was due as this turn began.
+    next_expiry: Option<Moment>,
     stop: Stop,
     now: Moment,
     metrics: Metrics,
@@ -160,6 +162,7 @@ impl<S: Sys> Reactor<S> {
             batches: Vec::new(),
             work: VecDeque::new(),
             timers: Timers::default(),
+            next_expiry: None,
             stop: Stop::Running,
             now,
             metrics: Metrics::default(),
@@ -229,18 +232,12 @@ impl<S: Sys> Reactor<S> {
 
     fn wait(&mut self) -> io::Result<()> {
         let idle = self.work.is_empty() && self.agenda.is_empty() && !self.channels.is_dirty();
+        self.next_expiry = earliest(self.timers.next(), self.channels.deadline());
         let until = if idle {
-            [
-                self.timers.next(),
-                self.channels.deadline(),
-                self.stop.deadline(),
-                self.wish_at(),
-                self.warm.due(),
-                self.listeners.iter().filter_map(Listener::deadline).min(),
-            ]
-            .into_iter()
-            .flatten()
-            .min()
+            let listeners = self.listeners.iter().filter_map(Listener::deadline).min();
+            let own = earliest(self.wish_at(), self.warm.due());
+            let others = earliest(self.stop.deadline(), listeners);
+            earliest(self.next_expiry, earliest(own, others))
         } else {
             Some(self.now)
         };
@@ -322,6 +319,10 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn expire(&mut self) {
+        // What was given a deadline since has it in a later turn.
+        if self.next_expiry.is_none_or(|at| at > self.now) {
+            return;
+        }
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
             match owner {
                 Owner::Conn(id) => self.expire_conn(id, at),
@@ -469,6 +470,14 @@ impl<S: Sys> Reactor<S> {
             self.warm.look(self.now);
         }
         self.sys.close(conn.sock);
+    }
+}
+
+/// The earlier of two deadlines.
+fn earliest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

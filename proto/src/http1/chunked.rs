@@ -9,18 +9,31 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Appends one chunk. No data writes nothing, since an empty chunk would be the last.
 pub fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
-    if data.is_empty() {
+    write_chunk_of(out, &[data]);
+}
+
+/// Appends one chunk whose data is these parts, one behind the other.
+pub fn write_chunk_of(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length == 0 {
         return;
     }
-    out.reserve(data.len() + 20);
-    let length = data.len();
-    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4);
-    for digit in (0..digits).rev() {
-        let nibble = (length >> (4 * digit)) & 0xf;
-        out.push(b"0123456789abcdef".get(nibble).copied().unwrap_or(b'0'));
+    out.reserve(length + 20);
+    let mut line = [b'\n'; 20];
+    let mut at = line.len() - 2;
+    let mut left = length;
+    while left > 0
+        && let Some(digit) = line.get_mut(at - 1)
+    {
+        *digit = b"0123456789abcdef"[left & 0xf];
+        left >>= 4;
+        at -= 1;
     }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(data);
+    line[line.len() - 2] = b'\r';
+    out.extend_from_slice(line.get(at..).unwrap_or_default());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -319,6 +332,26 @@ mod tests {
             at += step.consumed;
         }
         Ok((body, at, decoder.is_done()))
+    }
+
+    #[test]
+    fn written_chunks_are_read_back() {
+        for length in [0, 1, 9, 15, 16, 255, 256, 4095, 4096, 65_536] {
+            let data = vec![b'x'; length];
+            let (half, rest) = data.split_at(length / 2);
+            let mut written = b"before".to_vec();
+            write_chunk_of(&mut written, &[half, b"", rest]);
+            let mut want = b"before".to_vec();
+            if length > 0 {
+                want.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+                want.extend_from_slice(&data);
+                want.extend_from_slice(b"\r\n");
+            }
+            assert_eq!(written, want, "{length}");
+            let mut whole = written.split_off(6);
+            whole.extend_from_slice(LAST_CHUNK);
+            assert_eq!(decode(&whole), Ok((data, whole.len(), true)));
+        }
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Exchange {
                         }
                     }
                 },
+                State::Body(_) if rest.is_empty() => break,
                 State::Body(body) => {
                     let step = body.read(rest)?;
                     let (consumed, len) = (step.consumed, step.data.len());

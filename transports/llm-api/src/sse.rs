@@ -40,14 +40,6 @@ pub(crate) fn framed(chunked: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut V
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends parts, making room for all of them at once.
-pub(crate) fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    out.reserve(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-}
-
 /// Appends an event without a name: `data: …`.
 pub(crate) fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"data: ");

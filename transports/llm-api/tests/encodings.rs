@@ -203,10 +203,12 @@ fn a_view_that_is_made_late_or_for_another_version_says_the_same() {
             let mut unframed = Vec::new();
             for piece in &pieces[1..] {
                 assert!(!piece.is_empty());
-                let size = std::str::from_utf8(&piece[..8]).unwrap();
+                let end = piece.iter().position(|byte| *byte == b'\r').unwrap();
+                let (line, data) = piece.split_at(end);
+                let size = std::str::from_utf8(line).unwrap();
                 let size = usize::from_str_radix(size, 16).unwrap();
-                assert_eq!(piece.len(), 10 + size + 2);
-                unframed.extend_from_slice(&piece[10..10 + size]);
+                assert_eq!(data.len(), 2 + size + 2);
+                unframed.extend_from_slice(&data[2..2 + size]);
             }
             assert_eq!(String::from_utf8(unframed).unwrap(), first);
         }

@@ -3,12 +3,13 @@
 //! All that the chunks of a choice have in common is put together once, when it begins. A chunk
 //! with text is then three copies, and the text's JSON is copied as the channel has it.
 
+use lmserver_proto::http1::write_chunk_of;
 use lmserver_runtime::event::{ErrorCode, Kind};
 use lmserver_runtime::plugin::transport::{Encoder, Encoding, Entry};
 use serde_json::Value;
 
 use super::Form;
-use crate::sse::{append, data, framed};
+use crate::sse::{data, framed};
 use crate::{json, names, openai};
 
 /// The encoding of a form.
@@ -98,16 +99,16 @@ impl Choice {
             let role = br#"{"role":"assistant","content":"","refusal":null}"#;
             self.chunk(out, None, |out| out.extend_from_slice(role));
         }
-        match (entry.kind, entry.text()) {
-            (Kind::Chunk, Some(text)) => self.text(br#"{"content":"#, text, out),
-            (Kind::Reasoning, Some(text)) => self.text(br#"{"reasoning_content":"#, text, out),
-            (Kind::Refusal, Some(text)) => self.text(br#"{"refusal":"#, text, out),
-            (Kind::ToolCall, _) => {
+        if let Some((before, text)) = spoken(entry) {
+            return self.text(before, text, out);
+        }
+        match entry.kind {
+            Kind::ToolCall => {
                 self.chunk(out, None, |out| {
                     write_call(self.form, &entry.json.whole(), out)
                 });
             }
-            (Kind::End, _) => {
+            Kind::End => {
                 let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
                 let reason = end.get("finish_reason").and_then(Value::as_str);
                 let reason = finish_reason(self.form, reason.unwrap_or("stop"));
@@ -117,14 +118,20 @@ impl Choice {
         }
     }
 
-    /// The hot path: a token.
     fn text(&self, before: &[u8], text: &[u8], out: &mut Vec<u8>) {
+        for part in self.text_parts(before, text) {
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// A chunk with text, in parts.
+    fn text_parts<'a>(&'a self, before: &'a [u8], text: &'a [u8]) -> [&'a [u8]; 4] {
         let after: &[u8] = if self.form.usage {
             b"},\"finish_reason\":null}],\"usage\":null}\n\n"
         } else {
             b"},\"finish_reason\":null}]}\n\n"
         };
-        append(out, &[&self.head, before, text, after]);
+        [&self.head, before, text, after]
     }
 
     fn chunk(&self, out: &mut Vec<u8>, reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
@@ -149,12 +156,30 @@ impl Encoder for Choice {
         if entry.kind == Kind::Start {
             return self.start(entry);
         }
+        // The hot path: a token to a client that reads chunks.
+        if self.chunked
+            && self.has_begun
+            && let Some((before, text)) = spoken(entry)
+        {
+            return write_chunk_of(out, &self.text_parts(before, text));
+        }
         framed(self.chunked, out, |out| self.write(entry, out));
     }
 
     fn bytes(&self) -> usize {
         self.head.len()
     }
+}
+
+/// How the delta of an event with text begins, and its text in JSON.
+fn spoken<'a>(entry: &Entry<'a>) -> Option<(&'static [u8], &'a [u8])> {
+    let before: &[u8] = match entry.kind {
+        Kind::Chunk => br#"{"content":"#,
+        Kind::Reasoning => br#"{"reasoning_content":"#,
+        Kind::Refusal => br#"{"refusal":"#,
+        _ => return None,
+    };
+    Some((before, entry.text()?))
 }
 
 /// Appends what all chunks of an answer begin with, up to the value of `choices`.
