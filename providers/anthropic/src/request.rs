@@ -15,6 +15,7 @@
 //! | `seed`, `metadata`, speakers' names | nothing: they are hints |
 //! | parts of other types | as they are: Anthropic's own blocks |
 
+use lmserver_runtime::http_provider::json::{put, put_present};
 use lmserver_runtime::http_provider::{
     Part, Question, ResponseFormat, Role, Source, ToolChoice, Turn, json as lenient,
 };
@@ -43,9 +44,9 @@ pub(crate) fn body(
     let mut body = Map::new();
     let (system, messages) = conversation(question)?;
     if !system.is_empty() {
-        body.insert("system".into(), system.into());
+        put(&mut body, "system", system.into());
     }
-    body.insert("messages".into(), messages.into());
+    put(&mut body, "messages", messages.into());
 
     if request
         .temperature
@@ -54,38 +55,39 @@ pub(crate) fn body(
         return Err(question.wrong("temperature", "between 0 and 1 for anthropic"));
     }
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
-    for (name, value) in [
-        ("temperature", request.temperature.map(Value::from)),
-        ("top_p", request.top_p.map(Value::from)),
-        ("stop_sequences", stop),
-        (
-            "metadata",
-            request
-                .user
-                .as_ref()
-                .map(|user| object! {"user_id": user.clone()}),
-        ),
-        ("tools", tools(question)?),
-        ("tool_choice", tool_choice(question)?),
-        ("output_config", output_config(question)?),
-    ] {
-        body.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put_present(
+        &mut body,
+        &mut [
+            ("temperature", request.temperature.map(Value::from)),
+            ("top_p", request.top_p.map(Value::from)),
+            ("stop_sequences", stop),
+            (
+                "metadata",
+                request
+                    .user
+                    .as_ref()
+                    .map(|user| object! {"user_id": user.clone()}),
+            ),
+            ("tools", tools(question)?),
+            ("tool_choice", tool_choice(question)?),
+            ("output_config", output_config(question)?),
+        ],
+    );
     let style = dialect.thinking.unwrap_or_else(|| Thinking::of(model));
     let max_tokens = thinking::apply(style, dialect.max_tokens, question, &mut body)?;
-    body.insert("max_tokens".into(), max_tokens.into());
+    put(&mut body, "max_tokens", max_tokens.into());
 
     for (name, value) in question.options(&OPTIONS)? {
         if name == PARALLEL {
             forbid_parallel_calls(value, &mut body);
         } else {
-            body.insert(name.into(), value.clone());
+            put(&mut body, name, value.clone());
         }
     }
     lenient::merge(&mut body, &request.extra);
     // What is read is a stream of the model that was routed to, whatever was asked for.
-    body.insert("model".into(), model.into());
-    body.insert("stream".into(), true.into());
+    put(&mut body, "model", model.into());
+    put(&mut body, "stream", true.into());
     Ok(Value::Object(body))
 }
 
@@ -101,7 +103,7 @@ fn forbid_parallel_calls(are_allowed: &Value, body: &mut Map<String, Value>) {
     if let Some(choice) = choice.as_object_mut()
         && choice.get("type") != Some(&json!("none"))
     {
-        choice.insert("disable_parallel_tool_use".into(), true.into());
+        put(choice, "disable_parallel_tool_use", true.into());
     }
 }
 
@@ -182,7 +184,7 @@ fn block(
         } => {
             let mut block = object! {"type": "document", "source": source(found)};
             if let (Some(name), Some(block)) = (name, block.as_object_mut()) {
-                block.insert("title".into(), (*name).into());
+                put(block, "title", (*name).into());
             }
             Some(block)
         }
@@ -205,19 +207,20 @@ fn tools(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     let tools = question.tools()?;
     let tools = tools.iter().map(|tool| {
         let mut object = Map::new();
-        object.insert("name".into(), tool.name.into());
+        put(&mut object, "name", tool.name.into());
         let schema = tool.parameters.cloned();
         let schema = schema.unwrap_or_else(|| object! {"type": "object", "properties": object! {}});
-        object.insert("input_schema".into(), schema);
-        for (name, value) in [
-            ("description", tool.description.map(Value::from)),
-            (
-                "strict",
-                tool.strict.filter(|strict| *strict).map(Value::from),
-            ),
-        ] {
-            object.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        put(&mut object, "input_schema", schema);
+        put_present(
+            &mut object,
+            &mut [
+                ("description", tool.description.map(Value::from)),
+                (
+                    "strict",
+                    tool.strict.filter(|strict| *strict).map(Value::from),
+                ),
+            ],
+        );
         Value::Object(object)
     });
     let tools: Vec<_> = tools.collect();

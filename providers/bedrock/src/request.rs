@@ -112,17 +112,8 @@ pub(crate) fn object<const N: usize>(
     mut entries: [(&str, Option<Value>); N],
 ) -> Map<String, Value> {
     let mut object = Map::new();
-    take_into(&mut object, &mut entries);
+    lenient::put_present(&mut object, &mut entries);
     object
-}
-
-/// One function for arrays of every length.
-fn take_into(object: &mut Map<String, Value>, entries: &mut [(&str, Option<Value>)]) {
-    for (key, value) in entries {
-        if let Some(value) = value.take() {
-            object.insert((*key).to_owned(), value);
-        }
-    }
 }
 
 fn non_empty(object: Map<String, Value>) -> Option<Value> {

@@ -1,5 +1,6 @@
 //! A chat request in the form of `POST /v2/chat`.
 
+use lmserver_runtime::http_provider::json::{put, put_present};
 use lmserver_runtime::http_provider::{
     Call, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, json,
 };
@@ -22,26 +23,27 @@ pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, Provid
     };
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
     let mut body = Map::new();
-    body.insert("messages".into(), messages?);
-    for (name, value) in [
-        ("temperature", request.temperature.map(Value::from)),
-        ("p", request.top_p.map(Value::from)),
-        ("max_tokens", request.max_tokens.map(Value::from)),
-        ("stop_sequences", stop),
-        ("seed", request.seed.clone().map(Value::Number)),
-        ("response_format", format),
-        ("thinking", thinking(question)?),
-    ] {
-        body.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put(&mut body, "messages", messages?);
+    put_present(
+        &mut body,
+        &mut [
+            ("temperature", request.temperature.map(Value::from)),
+            ("p", request.top_p.map(Value::from)),
+            ("max_tokens", request.max_tokens.map(Value::from)),
+            ("stop_sequences", stop),
+            ("seed", request.seed.clone().map(Value::Number)),
+            ("response_format", format),
+            ("thinking", thinking(question)?),
+        ],
+    );
     add_tools(question, &mut body)?;
     for (name, value) in question.options(&OPTIONS)? {
-        body.insert(name.into(), value.clone());
+        put(&mut body, name, value.clone());
     }
     json::merge(&mut body, &request.extra);
     // What is read is a stream of the model that was routed to, whatever was asked for.
-    body.insert("model".into(), model.into());
-    body.insert("stream".into(), true.into());
+    put(&mut body, "model", model.into());
+    put(&mut body, "stream", true.into());
     Ok(body.into())
 }
 
@@ -60,10 +62,10 @@ fn message(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderEr
         Role::Assistant => "assistant",
         Role::Tool => "tool",
     };
-    message.insert("role".into(), role.into());
+    put(&mut message, "role", role.into());
     // An assistant that only called tools has said nothing.
     if !turn.parts.is_empty() {
-        message.insert("content".into(), content(question, turn)?);
+        put(&mut message, "content", content(question, turn)?);
     }
     if !turn.calls.is_empty() {
         message.insert(
@@ -72,7 +74,7 @@ fn message(question: &Question<'_>, turn: &Turn<'_>) -> Result<Value, ProviderEr
         );
     }
     if let Some(id) = turn.call_id {
-        message.insert("tool_call_id".into(), id.into());
+        put(&mut message, "tool_call_id", id.into());
     }
     Ok(message.into())
 }
@@ -150,27 +152,27 @@ fn add_tools(question: &Question<'_>, body: &mut Map<String, Value>) -> Result<(
     let is_strict = tools.iter().any(|tool| tool.strict == Some(true));
     if !tools.is_empty() {
         let tools: Value = tools.iter().map(in_their_form).collect();
-        body.insert("tools".into(), tools);
+        put(body, "tools", tools);
     }
     if is_strict {
-        body.insert("strict_tools".into(), true.into());
+        put(body, "strict_tools", true.into());
     }
     if let Some(choice) = choice {
-        body.insert("tool_choice".into(), choice.into());
+        put(body, "tool_choice", choice.into());
     }
     Ok(())
 }
 
 fn in_their_form(tool: &Tool<'_>) -> Value {
     let mut function = Map::new();
-    function.insert("name".into(), tool.name.into());
+    put(&mut function, "name", tool.name.into());
     if let Some(description) = tool.description {
-        function.insert("description".into(), description.into());
+        put(&mut function, "description", description.into());
     }
     // Cohere demands a schema of a function without parameters too.
     let parameters = tool.parameters.cloned();
     let parameters =
         parameters.unwrap_or_else(|| object! {"type": "object", "properties": object! {}});
-    function.insert("parameters".into(), parameters);
+    put(&mut function, "parameters", parameters);
     object! {"type": "function", "function": function}
 }

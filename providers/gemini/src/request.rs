@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use lmserver_proto::percent;
+use lmserver_runtime::http_provider::json::{put, put_present};
 use lmserver_runtime::http_provider::{
     Call, Part, Question, ResponseFormat, Role, Source, ToolChoice, Turn, called_name, json,
 };
@@ -34,17 +35,17 @@ pub(crate) fn body(
     };
     let mut body = Map::new();
     let system = conversation.system()?;
-    body.insert("contents".into(), conversation.contents()?.into());
+    put(&mut body, "contents", conversation.contents()?.into());
     if !system.is_empty() {
-        body.insert("systemInstruction".into(), object! {"parts": system});
+        put(&mut body, "systemInstruction", object! {"parts": system});
     }
     let generation = generation_config(question, model)?;
     if !generation.is_empty() {
-        body.insert("generationConfig".into(), generation.into());
+        put(&mut body, "generationConfig", generation.into());
     }
     let tools = tools(question)?;
     if !tools.is_empty() {
-        body.insert("tools".into(), json!([{"functionDeclarations": tools}]));
+        put(&mut body, "tools", json!([{"functionDeclarations": tools}]));
     }
     if let Some(choice) = question.tool_choice()? {
         let config = match choice {
@@ -54,7 +55,7 @@ pub(crate) fn body(
             ToolChoice::Function(name) => object! {"mode": "ANY", "allowedFunctionNames": [name]},
         };
         let config = object! {"functionCallingConfig": config};
-        body.insert("toolConfig".into(), config);
+        put(&mut body, "toolConfig", config);
     }
     json::merge(&mut body, &question.request.extra);
     // The path has named it.
@@ -142,9 +143,9 @@ impl Conversation<'_> {
             }
             Source::Url(url) => {
                 let mut file = Map::new();
-                file.insert("fileUri".into(), (*url).into());
+                put(&mut file, "fileUri", (*url).into());
                 if let Some(media_type) = media_type(url) {
-                    file.insert("mimeType".into(), media_type.into());
+                    put(&mut file, "mimeType", media_type.into());
                 }
                 Ok(object! {"fileData": file})
             }
@@ -172,12 +173,12 @@ impl Conversation<'_> {
     fn call(&self, call: &Call<'_>, is_first: bool) -> Result<Value, ProviderError> {
         let mut function = Map::new();
         if self.has_ids && !call.id.is_empty() {
-            function.insert("id".into(), call.id.into());
+            put(&mut function, "id", call.id.into());
         }
-        function.insert("name".into(), call.name.into());
-        function.insert("args".into(), call.object()?);
+        put(&mut function, "name", call.name.into());
+        put(&mut function, "args", call.object()?);
         let mut part = Map::new();
-        part.insert("functionCall".into(), function.into());
+        put(&mut part, "functionCall", function.into());
         let signature = match signature(self.question.request, call.id) {
             // Calls whose signature was not kept, or that another model made. Of parallel calls
             // only the first is checked.
@@ -185,7 +186,7 @@ impl Conversation<'_> {
             signature => signature,
         };
         if let Some(signature) = signature {
-            part.insert("thoughtSignature".into(), signature.into());
+            put(&mut part, "thoughtSignature", signature.into());
         }
         Ok(part.into())
     }
@@ -206,17 +207,17 @@ impl Conversation<'_> {
         }
         let mut result = Map::new();
         if self.has_ids && !id.is_empty() {
-            result.insert("id".into(), id.into());
+            put(&mut result, "id", id.into());
         }
-        result.insert("name".into(), name.into());
+        put(&mut result, "name", name.into());
         // Gemini takes objects only; `output` is its own name for what is none.
         let response = match serde_json::from_str(&text) {
             Ok(Value::Object(response)) => response.into(),
             _ => object! {"output": text},
         };
-        result.insert("response".into(), response);
+        put(&mut result, "response", response);
         if !media.is_empty() {
-            result.insert("parts".into(), media.into());
+            put(&mut result, "parts", media.into());
         }
         Ok(object! {"functionResponse": result})
     }
@@ -254,20 +255,21 @@ fn generation_config(
     };
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
     let mut config = Map::new();
-    for (name, value) in [
-        ("temperature", request.temperature.map(Value::from)),
-        ("topP", request.top_p.map(Value::from)),
-        ("maxOutputTokens", request.max_tokens.map(Value::from)),
-        ("stopSequences", stop),
-        ("seed", request.seed.clone().map(Value::Number)),
-        ("responseMimeType", media_type.map(Value::from)),
-        ("responseJsonSchema", schema),
-        ("thinkingConfig", thinking(question, model)?),
-    ] {
-        config.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put_present(
+        &mut config,
+        &mut [
+            ("temperature", request.temperature.map(Value::from)),
+            ("topP", request.top_p.map(Value::from)),
+            ("maxOutputTokens", request.max_tokens.map(Value::from)),
+            ("stopSequences", stop),
+            ("seed", request.seed.clone().map(Value::Number)),
+            ("responseMimeType", media_type.map(Value::from)),
+            ("responseJsonSchema", schema),
+            ("thinkingConfig", thinking(question, model)?),
+        ],
+    );
     for (name, value) in question.options(&OPTIONS)? {
-        config.insert(name.into(), value.clone());
+        put(&mut config, name, value.clone());
     }
     Ok(config)
 }
@@ -321,15 +323,16 @@ fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, Provi
 fn tools(question: &Question<'_>) -> Result<Vec<Value>, ProviderError> {
     let tools = question.tools()?.into_iter().map(|tool| {
         let mut declaration = Map::new();
-        declaration.insert("name".into(), tool.name.into());
+        put(&mut declaration, "name", tool.name.into());
         let description = tool.description.map(Value::from);
-        for (name, value) in [
-            ("description", description),
-            // `parameters` is a subset of OpenAPI and refuses most JSON Schemas.
-            ("parametersJsonSchema", tool.parameters.cloned()),
-        ] {
-            declaration.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        put_present(
+            &mut declaration,
+            &mut [
+                ("description", description),
+                // `parameters` is a subset of OpenAPI and refuses most JSON Schemas.
+                ("parametersJsonSchema", tool.parameters.cloned()),
+            ],
+        );
         declaration.into()
     });
     Ok(tools.collect())

@@ -1,5 +1,6 @@
 //! A chat request in the form of `POST /api/chat`.
 
+use lmserver_runtime::http_provider::json::{put, put_present};
 use lmserver_runtime::http_provider::{
     Call, Part, Question, ResponseFormat, Role, Source, ToolChoice, Turn, called_name, json,
 };
@@ -10,25 +11,26 @@ use serde_json::{Map, Value, json};
 pub(crate) fn body(question: &Question<'_>, model: &str) -> Result<Value, ProviderError> {
     let request = question.request;
     let mut body = Map::new();
-    body.insert("messages".into(), messages(question)?.into());
+    put(&mut body, "messages", messages(question)?.into());
     let options = options(question)?;
     let format = match question.response_format()? {
         ResponseFormat::Text => None,
         ResponseFormat::JsonObject => Some("json".into()),
         ResponseFormat::JsonSchema { schema, .. } => Some(schema.clone()),
     };
-    for (name, value) in [
-        ("options", (!options.is_empty()).then(|| options.into())),
-        ("format", format),
-        ("think", think(question)?),
-        ("tools", tools(question)?),
-    ] {
-        body.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put_present(
+        &mut body,
+        &mut [
+            ("options", (!options.is_empty()).then(|| options.into())),
+            ("format", format),
+            ("think", think(question)?),
+            ("tools", tools(question)?),
+        ],
+    );
     json::merge(&mut body, &request.extra);
     // What is read is a stream of the model that was routed to, whatever was asked for.
-    body.insert("model".into(), model.into());
-    body.insert("stream".into(), true.into());
+    put(&mut body, "model", model.into());
+    put(&mut body, "stream", true.into());
     Ok(body.into())
 }
 
@@ -42,12 +44,12 @@ fn messages(question: &Question<'_>) -> Result<Vec<Value>, ProviderError> {
             Role::Assistant => "assistant",
             Role::Tool => "tool",
         };
-        message.insert("role".into(), role.into());
+        put(&mut message, "role", role.into());
         content(question, turn, &mut message)?;
         if !turn.calls.is_empty() {
             let calls = turn.calls.iter().map(tool_call);
             let calls: Result<Value, _> = calls.collect();
-            message.insert("tool_calls".into(), calls?);
+            put(&mut message, "tool_calls", calls?);
         }
         if turn.role == Role::Tool {
             let id = turn.call_id.unwrap_or_default();
@@ -55,7 +57,7 @@ fn messages(question: &Question<'_>) -> Result<Vec<Value>, ProviderError> {
                 let at = format!("{}.tool_call_id", turn.place);
                 return Err(question.wrong(&at, "the id of an earlier tool call"));
             };
-            message.insert("tool_name".into(), name.into());
+            put(&mut message, "tool_name", name.into());
         }
         Ok(message.into())
     });
@@ -90,9 +92,9 @@ fn content(
         let what = format!("{what} in `{place}` (only text, and images as base64 data)");
         return Err(question.cannot(&what));
     }
-    message.insert("content".into(), content.into());
+    put(message, "content", content.into());
     if !images.is_empty() {
-        message.insert("images".into(), images.into());
+        put(message, "images", images.into());
     }
     Ok(())
 }
@@ -106,17 +108,18 @@ fn options(question: &Question<'_>) -> Result<Map<String, Value>, ProviderError>
     let request = question.request;
     let stop = (!request.stop.is_empty()).then(|| request.stop.clone().into());
     let mut options = Map::new();
-    for (name, value) in [
-        ("temperature", request.temperature.map(Value::from)),
-        ("top_p", request.top_p.map(Value::from)),
-        ("num_predict", request.max_tokens.map(Value::from)),
-        ("stop", stop),
-        ("seed", request.seed.clone().map(Value::Number)),
-    ] {
-        options.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put_present(
+        &mut options,
+        &mut [
+            ("temperature", request.temperature.map(Value::from)),
+            ("top_p", request.top_p.map(Value::from)),
+            ("num_predict", request.max_tokens.map(Value::from)),
+            ("stop", stop),
+            ("seed", request.seed.clone().map(Value::Number)),
+        ],
+    );
     for (name, value) in question.options(&OPTIONS)? {
-        options.insert(name.into(), value.clone());
+        put(&mut options, name, value.clone());
     }
     Ok(options)
 }
@@ -148,14 +151,15 @@ fn tools(question: &Question<'_>) -> Result<Option<Value>, ProviderError> {
     }
     let tools = question.tools()?.into_iter().map(|tool| {
         let mut function = Map::new();
-        function.insert("name".into(), tool.name.into());
+        put(&mut function, "name", tool.name.into());
         let description = tool.description.map(Value::from);
-        for (name, value) in [
-            ("description", description),
-            ("parameters", tool.parameters.cloned()),
-        ] {
-            function.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        put_present(
+            &mut function,
+            &mut [
+                ("description", description),
+                ("parameters", tool.parameters.cloned()),
+            ],
+        );
         json!({"type": "function", "function": function})
     });
     let tools: Vec<Value> = tools.collect();

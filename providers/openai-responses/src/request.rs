@@ -1,6 +1,7 @@
 //! A chat request in the form of `POST /responses`.
 
 use lmserver_runtime::http_provider::json::merge;
+use lmserver_runtime::http_provider::json::{put, put_present};
 use lmserver_runtime::http_provider::{Part, Question, ResponseFormat, Role, Source, Turn};
 use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, ProviderError};
@@ -22,8 +23,8 @@ pub(crate) fn body(
     let question = Question::new(request, "openai-responses");
     question.refuse(!request.stop.is_empty(), "stop")?;
     let mut body = Map::new();
-    body.insert("input".into(), input(&question)?.into());
-    body.insert("store".into(), habits.store.into());
+    put(&mut body, "input", input(&question)?.into());
+    put(&mut body, "store", habits.store.into());
     let mut reasoning = Map::new();
     for (name, value) in [
         ("effort", &request.reasoning_effort),
@@ -33,22 +34,23 @@ pub(crate) fn body(
             reasoning.insert(name.to_owned(), value.clone().into());
         }
     }
-    for (name, value) in [
-        ("instructions", request.system.clone().map(Value::from)),
-        ("temperature", request.temperature.map(Value::from)),
-        ("top_p", request.top_p.map(Value::from)),
-        ("max_output_tokens", request.max_tokens.map(Value::from)),
-        ("tools", tools(&question)?),
-        ("tool_choice", request.tool_choice.as_ref().map(flat)),
-        ("text", text(&question)?),
-        (
-            "reasoning",
-            (!reasoning.is_empty()).then_some(Value::Object(reasoning)),
-        ),
-        ("user", request.user.clone().map(Value::from)),
-    ] {
-        body.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    put_present(
+        &mut body,
+        &mut [
+            ("instructions", request.system.clone().map(Value::from)),
+            ("temperature", request.temperature.map(Value::from)),
+            ("top_p", request.top_p.map(Value::from)),
+            ("max_output_tokens", request.max_tokens.map(Value::from)),
+            ("tools", tools(&question)?),
+            ("tool_choice", request.tool_choice.as_ref().map(flat)),
+            ("text", text(&question)?),
+            (
+                "reasoning",
+                (!reasoning.is_empty()).then_some(Value::Object(reasoning)),
+            ),
+            ("user", request.user.clone().map(Value::from)),
+        ],
+    );
     for (name, value) in question.options(&OPTIONS)? {
         let object = if name == VERBOSITY {
             let text = body.entry("text").or_insert_with(|| object! {});
@@ -67,8 +69,8 @@ pub(crate) fn body(
         body.entry("metadata").or_insert_with(|| notes.clone());
     }
     // What is read is a stream of the model that was routed to, whatever was asked for.
-    body.insert("model".into(), model.into());
-    body.insert("stream".into(), true.into());
+    put(&mut body, "model", model.into());
+    put(&mut body, "stream", true.into());
     Ok(Value::Object(body))
 }
 
@@ -168,7 +170,7 @@ fn image(source: &Source<'_>, original: &Value) -> Value {
     if let (Some(detail), Some(image)) =
         (original.pointer("/image_url/detail"), image.as_object_mut())
     {
-        image.insert("detail".into(), detail.clone());
+        put(image, "detail", detail.clone());
     }
     image
 }
@@ -181,7 +183,7 @@ fn file(source: &Source<'_>, name: Option<&str>) -> Value {
     };
     let mut file = json!({"type": "input_file", key: value});
     if let (Some(name), Some(file)) = (name, file.as_object_mut()) {
-        file.insert("filename".into(), name.into());
+        put(file, "filename", name.into());
     }
     file
 }
@@ -246,7 +248,7 @@ fn flat(value: &Value) -> Value {
         return value.clone();
     };
     let mut flat = inner.clone();
-    flat.insert("type".into(), kind.into());
+    put(&mut flat, "type", kind.into());
     Value::Object(flat)
 }
 

@@ -212,6 +212,22 @@ pub fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
     }
 }
 
+/// Puts an entry into an object, in place of one that is there.
+///
+/// What an insertion needs, a key of its own and the end of the value before, is here once.
+pub fn put(object: &mut Map<String, Value>, key: &str, value: Value) {
+    object.insert(key.to_owned(), value);
+}
+
+/// Puts those entries into an object that there are, and takes them.
+pub fn put_present(object: &mut Map<String, Value>, entries: &mut [(&str, Option<Value>)]) {
+    for (key, value) in entries {
+        if let Some(value) = value.take() {
+            put(object, key, value);
+        }
+    }
+}
+
 /// An object of these entries; [`object!`](crate::object) writes them as JSON does.
 #[must_use]
 pub fn object<const N: usize>(mut entries: [(&str, Value); N]) -> Value {
@@ -222,7 +238,7 @@ pub fn object<const N: usize>(mut entries: [(&str, Value); N]) -> Value {
 fn taken(entries: &mut [(&str, Value)]) -> Value {
     let mut object = Map::new();
     for (key, value) in entries {
-        object.insert((*key).to_owned(), value.take());
+        put(&mut object, key, value.take());
     }
     Value::Object(object)
 }
@@ -325,6 +341,17 @@ mod tests {
         let want = r#"{"a":true,"a b":"x","b":{"c":"d","e":null,"f":[1,2]}}"#;
         assert_eq!(object.to_string(), want);
         assert_eq!(object! {}.to_string(), "{}");
+    }
+
+    #[test]
+    fn what_is_put_replaces_and_what_is_absent_leaves_all_as_it_was() {
+        let mut object = Map::new();
+        put(&mut object, "a", 1.into());
+        put_present(
+            &mut object,
+            &mut [("a", None), ("b", Some(2.into())), ("b", Some(3.into()))],
+        );
+        assert_eq!(Value::Object(object).to_string(), r#"{"a":1,"b":3}"#);
     }
 
     #[test]
