@@ -100,6 +100,8 @@ pub(crate) struct Current {
     pub(crate) first_event: bool,
     /// Were acknowledgements held back, and nothing has come since?
     pub(crate) holds_back: bool,
+    /// Was the run's hint set for what follows the first event?
+    pub(crate) is_watched: bool,
 }
 
 /// How far an attempt is.
@@ -184,6 +186,16 @@ impl Run {
     pub(crate) fn is_asked(&self) -> bool {
         let phase = self.attempt.as_ref().map(|attempt| &attempt.phase);
         matches!(phase, Some(Phase::Answering | Phase::Local))
+    }
+
+    /// Between the events of an answer its deadlines only move away: the hint that is set comes
+    /// true before all of them.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.armed != Moment::NEVER
+            && self.wait.is_none()
+            && self.attempt.as_ref().is_some_and(|attempt| {
+                attempt.is_watched && attempt.generation.deadline().is_none()
+            })
     }
 
     /// The earliest deadline and what it is for.

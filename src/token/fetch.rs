@@ -132,7 +132,7 @@ impl Fetcher {
     }
 
     /// Puts what was fetched into the sources of its URL, and says what to ask the engine. It is
-    /// called once a turn; there are at most two sources, one for each kind of token.
+    /// called at most once a turn; there are at most two sources, one for each kind of token.
     pub fn wish<'a>(
         &mut self,
         sources: impl IntoIterator<Item = &'a mut KeySource>,

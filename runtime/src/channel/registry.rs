@@ -177,6 +177,14 @@ impl Registry {
             .get_mut(id)
             .filter(|channel| channel.life == Life::Running)?;
         let position = channel.append(event);
+        let bytes = channel.bytes();
+        self.total = self.total - channel.counted + bytes;
+        channel.counted = bytes;
+        // A question has room of its own.
+        let bytes = bytes.saturating_sub(channel.request_bytes + channel.standing.note.len());
+        if !std::mem::replace(&mut channel.dirty, true) {
+            self.dirty.push(id);
+        }
         if channel.life == Life::Finished {
             channel.run = None;
             self.finished.push_back((now, id));
@@ -189,14 +197,6 @@ impl Registry {
             }
             self.set_expiry(id, now);
         }
-        self.mark_dirty(id);
-        self.recount(id);
-        let channel = self.channels.get(id);
-        // A question has room of its own.
-        let bytes = channel.map_or(0, |it| {
-            it.counted
-                .saturating_sub(it.request_bytes + it.standing.note.len())
-        });
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
         } else if self.is_beyond_hard_total() && !self.make_room(now) && self.is_beyond_hard_total()

@@ -37,8 +37,9 @@ pub trait Service {
         None
     }
 
-    /// What the service wants of the engine by itself. It is asked once a turn, so that having no
-    /// wish must cost next to nothing. Nobody tells it the answer.
+    /// What the service wants of the engine by itself. It is asked once in each turn in which
+    /// [`wish_at`](Self::wish_at) names a moment, come or not, or in which the server drains.
+    /// Nobody tells it the answer.
     fn wish(&mut self, _cx: &mut WishCx<'_>) -> Option<Query> {
         None
     }

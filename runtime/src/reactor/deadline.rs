@@ -14,8 +14,14 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn arm_run(&mut self, id: RunId) {
         let Self { runs, timers, .. } = self;
         let Some(run) = runs.get_mut(id) else { return };
+        if run.is_watched() {
+            return;
+        }
         if let Some((at, _)) = run.deadline() {
             timers.arm(Owner::Run(id), &mut run.armed, at);
+        }
+        if let Some(attempt) = &mut run.attempt {
+            attempt.is_watched = attempt.first_event;
         }
     }
 

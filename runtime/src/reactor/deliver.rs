@@ -27,12 +27,14 @@ impl<S: Sys> Reactor<S> {
         for id in &dirty {
             self.fan_out(*id, &mut slow);
         }
-        for id in slow.drain(..) {
-            self.flush(id);
+        for id in &slow {
+            self.flush(*id);
         }
-        for id in dirty.drain(..) {
-            self.channels.trim(id);
+        slow.clear();
+        for id in &dirty {
+            self.channels.trim(*id);
         }
+        dirty.clear();
         self.buffers.dirty = dirty;
         self.buffers.slow = slow;
     }

@@ -142,6 +142,9 @@ impl<S: Sys> Reactor<S> {
     /// Asks the service for a wish, and carries it out.
     pub(super) fn grant_wish(&mut self) {
         let draining = self.stop.is_draining();
+        if !draining && self.service.wish_at().is_none() {
+            return;
+        }
         let Self {
             service,
             sys,

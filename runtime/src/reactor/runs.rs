@@ -49,6 +49,7 @@ impl<S: Sys> Reactor<S> {
                     answered: false,
                     first_event: false,
                     holds_back: false,
+                    is_watched: false,
                 });
                 if !local {
                     self.connect_upstream(id, true);
