@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use crate::encoding::{Encoding, Entry, Envelope};
-use crate::event::{Details, Epoch, Event, Kind, Position, said};
+use crate::event::{Details, Epoch, Event, Kind, Position, join};
 use crate::ids::{ChannelId, ConnId, RunId};
 use crate::limits::Retention;
 use crate::sys::SockId;
@@ -477,21 +477,17 @@ impl Channel {
     /// All that the events so far add up to.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.standing.as_ref().clone();
-        for (kind, string) in self.strings() {
-            if let Some(text) = snapshot.text_of(kind) {
-                text.push_str(&said(string));
-            }
-        }
+        snapshot.text = join(self.strings(Kind::Chunk));
+        snapshot.reasoning = join(self.strings(Kind::Reasoning));
+        snapshot.refusal = join(self.strings(Kind::Refusal));
         snapshot
     }
 
-    /// The texts of a chat, each as a JSON string.
-    pub(crate) fn strings(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+    /// The texts of a chat's events of a kind that is text and nothing else, each as a JSON string.
+    pub(crate) fn strings(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
         let events = self.kinds.iter().zip(1..);
-        events.filter_map(|(kind, offset)| {
-            let is_text = matches!(kind, Kind::Chunk | Kind::Reasoning | Kind::Refusal);
-            Some((*kind, self.log.event(offset).filter(|_| is_text)?))
-        })
+        let meant = events.filter(move |(of, _)| **of == kind);
+        meant.filter_map(|(_, offset)| self.log.event(offset))
     }
 
     /// The tool calls of a chat.

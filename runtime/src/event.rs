@@ -8,7 +8,7 @@ mod publication;
 mod terminal;
 
 pub use json::Json;
-pub(crate) use json::said;
+pub(crate) use json::join;
 pub use position::{After, Epoch, Position, UnreadablePosition};
 pub use publication::{ClientInfo, Details, one_line, payload};
 pub use terminal::{Attempt, End, ErrorCode, Failure, FinishReason, Usage};

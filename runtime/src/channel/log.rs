@@ -84,13 +84,16 @@ impl Log {
         self.dead_events = 0;
     }
 
-    /// Forgets what is dead, which is all, and gives back most of its memory.
+    /// Forgets what is dead, which is all, and gives back the memory beyond what as much again
+    /// would need, or more of it where that is much.
     fn forget_all(&mut self) {
+        let kept = self.bytes.len().clamp(LEAST_KEPT, MOST_KEPT);
         self.base += self.bytes.len() as u64;
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.bytes.shrink_to(kept);
+        let kept = self.ends.len().max(LEAST_ROOM / size_of::<u32>());
         self.ends.clear();
-        self.ends.shrink_to(KEPT_BYTES / size_of::<u32>());
+        self.ends.shrink_to(kept.min(MOST_KEPT / size_of::<u32>()));
         self.dead_bytes = 0;
         self.dead_events = 0;
     }
@@ -219,8 +222,9 @@ fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
     }
 }
 
-/// Bytes of room that an empty log keeps at most.
-const KEPT_BYTES: usize = 512;
+/// Bytes of room that a log keeps when it forgets everything: as many as it had, within these.
+const LEAST_KEPT: usize = 512;
+const MOST_KEPT: usize = 8 * 1024;
 
 /// Bytes of room that are made at least.
 const LEAST_ROOM: usize = 128;
@@ -306,10 +310,12 @@ mod tests {
         let end = log.end();
         log.trim_before(101);
         assert_eq!((log.end(), log.from(end)), (end, Some(&[][..])));
-        assert!(log.bytes.capacity() <= KEPT_BYTES);
+        assert_eq!(log.bytes.capacity(), 5050);
         log.push(|out| out.push(7));
         assert_eq!(log.event(101), Some(&[7][..]));
         assert_eq!((log.start_of(101), log.end()), (Some(end), end + 1));
+        log.trim_before(102);
+        assert!(log.bytes.capacity() <= LEAST_KEPT);
     }
 
     #[test]

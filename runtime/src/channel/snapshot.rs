@@ -1,7 +1,7 @@
 //! The state of a chat so far. Its texts stand in the log alone, and are put together for whoever
 //! asks; the rest is kept beside it.
 
-use crate::event::{Attempt, Event, Failure, FinishReason, Kind, Usage};
+use crate::event::{Attempt, Event, Failure, FinishReason, Usage};
 
 /// The answer so far. Text is what the channel's events carry, put together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,16 +75,6 @@ pub struct ToolCallSoFar {
 }
 
 impl Snapshot {
-    /// Where the text of events of this kind goes.
-    pub(super) fn text_of(&mut self, kind: Kind) -> Option<&mut String> {
-        match kind {
-            Kind::Chunk => Some(&mut self.text),
-            Kind::Reasoning => Some(&mut self.reasoning),
-            Kind::Refusal => Some(&mut self.refusal),
-            Kind::Start | Kind::ToolCall | Kind::End | Kind::Error | Kind::Data => None,
-        }
-    }
-
     /// Takes one event in, but for its text.
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {

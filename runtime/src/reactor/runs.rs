@@ -297,11 +297,8 @@ fn spent(run: &Run, channels: &Registry) -> Option<Usage> {
     }
     let channel = channels.get(run.channel)?;
     let asked = run.asked.tokens();
-    Some(estimate::usage(
-        asked,
-        channel.strings(),
-        channel.tool_calls(),
-    ))
+    let texts = |kind| channel.strings(kind);
+    Some(estimate::usage(asked, texts, channel.tool_calls()))
 }
 
 /// What the terminal event of a run says about its target.

@@ -20,26 +20,22 @@
 use serde_json::Value;
 
 use crate::channel::ToolCallSoFar;
-use crate::event::{Kind, Usage, said};
+use crate::event::{Kind, Usage, join};
 use crate::plugin::provider::{ChatRequest, Content};
 
 /// What a question of so many tokens and the answer so far have cost: its texts, each as a JSON
 /// string, and its tool calls.
-pub(crate) fn usage<'a>(
+pub(crate) fn usage<'a, T: Iterator<Item = &'a [u8]>>(
     asked: u64,
-    texts: impl Iterator<Item = (Kind, &'a [u8])>,
+    texts: impl Fn(Kind) -> T,
     calls: &[ToolCallSoFar],
 ) -> Usage {
     let calls = calls.iter();
     let calls = calls.map(|call| MESSAGE + text(&call.name) + text(&call.arguments));
-    let (mut reasoning, mut output) = (0, calls.sum());
-    for (kind, string) in texts {
-        let said = said_by(string);
-        output += said;
-        if kind == Kind::Reasoning {
-            reasoning += said;
-        }
-    }
+    let calls: u64 = calls.sum();
+    let said = |kind| texts(kind).map(string).sum::<u64>();
+    let reasoning = said(Kind::Reasoning);
+    let output = said(Kind::Chunk) + said(Kind::Refusal) + reasoning + calls;
     Usage {
         input_tokens: asked,
         output_tokens: tokens(output),
@@ -98,14 +94,14 @@ fn json(value: &Value) -> u64 {
 }
 
 /// What a JSON string says.
-fn said_by(string: &[u8]) -> u64 {
+fn string(json: &[u8]) -> u64 {
     let (mut sum, mut is_escaped) = (0, false);
-    for byte in string {
+    for byte in json {
         sum += u64::from(quarters(*byte));
         is_escaped |= *byte == b'\\';
     }
     if is_escaped {
-        return text(&said(string));
+        return text(&join(std::iter::once(json)));
     }
     // Its quotes say nothing.
     sum.saturating_sub(2 * u64::from(quarters(b'"')))
@@ -229,14 +225,15 @@ mod tests {
             arguments: "{\"a\":12}".into(),
         }];
         let question = asked(&ChatRequest::default());
-        let usage = usage(question, texts.into_iter(), &calls);
+        let said = |kind| texts.iter().filter(move |it| it.0 == kind).map(|it| it.1);
+        let usage = usage(question, said, &calls);
         assert_eq!(
             (usage.input_tokens, usage.output_tokens),
             (0, (8 + 9 + 16 + 4 + 8_u64).div_ceil(4))
         );
         assert_eq!(usage.reasoning_tokens, Some(3));
         assert!(usage.estimated);
-        let nothing = super::usage(question, std::iter::empty(), &[]);
+        let nothing = super::usage(question, |_| std::iter::empty(), &[]);
         assert_eq!((nothing.output_tokens, nothing.reasoning_tokens), (0, None));
     }
 }
