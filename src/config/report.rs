@@ -34,7 +34,12 @@ impl Report {
 
     /// Puts the findings into the order of their places: file, environment, flags.
     pub fn sort(&mut self) {
-        self.findings.sort_by(|a, b| a.place.cmp(&b.place));
+        let mut sorted: Vec<Finding> = Vec::with_capacity(self.findings.len());
+        for finding in self.findings.drain(..) {
+            let at = sorted.partition_point(|other| other.place <= finding.place);
+            sorted.insert(at, finding);
+        }
+        self.findings = sorted;
     }
 
     /// Whether anything in it keeps the server from starting.

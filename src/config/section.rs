@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use lmserver_runtime::plugin::provider::Secret;
 use toml_span::Value;
-use toml_span::value::Table;
+use toml_span::value::{Key, Table};
 
 use super::environment::Environment;
 use super::keys::Keys;
@@ -111,8 +111,12 @@ impl<'a> Section<'a> {
             self.report.merge(std::mem::take(&mut parent.report));
             return Vec::new();
         };
-        let mut names: Vec<_> = table.keys().collect();
-        names.sort_unstable_by_key(|key| key.span.start);
+        // There are few: a sort would be more code than it saves time.
+        let mut names: Vec<&Key<'_>> = Vec::new();
+        for key in table.keys() {
+            let at = names.partition_point(|other| other.span.start < key.span.start);
+            names.insert(at, key);
+        }
         let names: Vec<String> = names.into_iter().map(|key| key.name.to_string()).collect();
         let sections = names
             .into_iter()

@@ -124,11 +124,9 @@ fn canonical_fields(
         token.map(|token| ("x-amz-security-token", token.expose())),
     ];
     let all = fields.iter().copied().chain(added.into_iter().flatten());
-    let mut all: Vec<_> = all
-        .map(|(name, value)| (name.to_ascii_lowercase(), single_spaced(value)))
-        .collect();
-    // Stable: the values of one name keep their order.
-    all.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut all = all.map(|(name, value)| (name.to_ascii_lowercase(), single_spaced(value)));
+    // The values of one name keep their order.
+    let mut all = sorted(&mut all, |one, other| one.0 <= other.0);
     all.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
         if same {
@@ -140,22 +138,36 @@ fn canonical_fields(
     all
 }
 
+type Pair = (String, String);
+
+/// Those pairs, each behind the ones that `may_precede` it. There are few.
+fn sorted(
+    pairs: &mut dyn Iterator<Item = Pair>,
+    may_precede: fn(&Pair, &Pair) -> bool,
+) -> Vec<Pair> {
+    let mut sorted: Vec<Pair> = Vec::new();
+    for pair in pairs {
+        let at = sorted.partition_point(|other| may_precede(other, &pair));
+        sorted.insert(at, pair);
+    }
+    sorted
+}
+
 fn single_spaced(value: &str) -> String {
     value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Parameters by name, then by value, both encoded.
 fn canonical_query(query: &str) -> String {
-    let mut pairs: Vec<_> = query
+    let mut pairs = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let encoded = |text| percent::encode(&percent::decode_lossy(text)).into_owned();
             (encoded(name), encoded(value))
-        })
-        .collect();
-    pairs.sort();
+        });
+    let pairs = sorted(&mut pairs, |one, other| one <= other);
     let pairs = pairs.into_iter().map(|(name, value)| name + "=" + &value);
     pairs.collect::<Vec<_>>().join("&")
 }
