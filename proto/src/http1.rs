@@ -43,7 +43,7 @@ pub use self::fields::Fields;
 pub use self::framing::{Answers, Framing, Message, framing};
 pub use self::method::Method;
 pub use self::request::Request;
-pub use self::response::{Response, reason_phrase};
+pub use self::response::{Response, reason_phrase, write_field};
 pub use self::target::{Target, is_valid_authority};
 
 /// What a peer may make this side hold.

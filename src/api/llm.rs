@@ -231,11 +231,12 @@ fn accepted(order: Box<Order>) -> Reply {
             let about = About {
                 channel: &channel,
                 model,
-                elapsed: Duration::ZERO,
             };
             let body = order.asked.telling.whole(&[snapshot], &about);
             let mut fields = order.head_fields(cx);
             order.asked.telling.fields(&about, &mut fields);
+            let elapsed = order.asked.telling.elapsed_field();
+            fields.extend(elapsed.map(|name| (name.into(), "0".to_owned())));
             let mut response = Response::json(200, body).with_field("Cache-Control", "no-store");
             response.fields.extend(fields);
             Ok(Reply::Response(response))

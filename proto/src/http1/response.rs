@@ -15,6 +15,9 @@ pub struct Response {
     pub status: u16,
     /// The fields.
     pub fields: Vec<(Cow<'static, str>, String)>,
+    /// Further fields, as [`write_field`] has written them: for a head that is put together before
+    /// its time, so that it can leave at once.
+    pub lines: Vec<u8>,
     /// The content.
     pub body: Vec<u8>,
     /// Whether the connection ends behind it, whatever the client wants.
@@ -28,6 +31,7 @@ impl Response {
         Self {
             status,
             fields: Vec::new(),
+            lines: Vec::new(),
             body: Vec::new(),
             close: false,
         }
@@ -89,13 +93,14 @@ pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, date: &str, end
         .iter()
         .map(|(n, v)| n.len() + v.len() + 4)
         .sum();
-    out.reserve(fields + response.body.len() + 160);
+    out.reserve(fields + response.lines.len() + response.body.len() + 160);
     write_status_line(out, response.status);
     // RFC 9110 §6.6.1
     write_field(out, "Date", date.as_bytes());
     for (name, value) in &response.fields {
         write_field(out, name, value.as_bytes());
     }
+    out.extend_from_slice(&response.lines);
     match end.framing {
         Some(Framing::Length(length)) => {
             write_field(out, "Content-Length", length.to_string().as_bytes());
@@ -123,7 +128,7 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
 
 /// Writes a field line. Line ends and NUL would end the line or the head in the middle of a
 /// value, so they become spaces (RFC 9110 §5.5).
-pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if is_token(name.as_bytes()) {
         out.extend_from_slice(name.as_bytes());
     } else {
@@ -196,6 +201,22 @@ pub const fn reason_phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_stand_behind_the_fields() {
+        let mut response = Response::empty(200).with_field("A", "1");
+        write_field(&mut response.lines, "B", b"2");
+        let end = HeadEnd {
+            framing: Some(Framing::Chunked),
+            keep_alive: true,
+            version: Version::Http11,
+        };
+        let mut out = Vec::new();
+        write_head(&mut out, &response, "now", end);
+        let want =
+            "HTTP/1.1 200 OK\r\nDate: now\r\nA: 1\r\nB: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
 
     #[test]
     fn a_value_cannot_break_out_of_its_line() {

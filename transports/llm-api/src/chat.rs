@@ -56,6 +56,10 @@ impl Telling for Form {
         openai::fields(about, out);
     }
 
+    fn elapsed_field(&self) -> Option<&'static str> {
+        Some(openai::ELAPSED_FIELD)
+    }
+
     fn end(&self, answers: &[&Snapshot], about: &About<'_>, out: &mut Vec<u8>) {
         if self.usage {
             whole::usage_chunk(answers, about, out);

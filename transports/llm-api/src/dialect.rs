@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lmserver_proto::http1::{Request, Response, Version};
 use lmserver_runtime::channel::Snapshot;
@@ -82,6 +81,11 @@ pub trait Telling: Send + Sync {
     /// Further fields of the response's head.
     fn fields(&self, _about: &About<'_>, _out: &mut Vec<(Cow<'static, str>, String)>) {}
 
+    /// The field that says how many milliseconds it took until the head.
+    fn elapsed_field(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A sign of life while nothing comes.
     fn heartbeat(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b": hb\n\n");
@@ -109,8 +113,6 @@ pub struct About<'a> {
     pub channel: &'a str,
     /// The model as it was asked for.
     pub model: &'a str,
-    /// How long it took until now.
-    pub elapsed: Duration,
 }
 
 impl Mistake {

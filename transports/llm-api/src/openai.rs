@@ -48,6 +48,7 @@ fn kind(code: ErrorCode) -> &'static str {
 /// The fields that OpenAI's clients look for.
 pub(crate) fn fields(about: &About<'_>, out: &mut Vec<(Cow<'static, str>, String)>) {
     out.push(("x-request-id".into(), names::id("req_", about.channel)));
-    let millis = about.elapsed.as_millis().to_string();
-    out.push(("openai-processing-ms".into(), millis));
 }
+
+/// The field that says how long they waited.
+pub(crate) const ELAPSED_FIELD: &str = "openai-processing-ms";

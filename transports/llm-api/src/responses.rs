@@ -82,6 +82,10 @@ impl Telling for Form {
         openai::fields(about, out);
     }
 
+    fn elapsed_field(&self) -> Option<&'static str> {
+        Some(openai::ELAPSED_FIELD)
+    }
+
     fn whole(&self, answers: &[&Snapshot], about: &About<'_>) -> Vec<u8> {
         answers.first().map_or_else(Vec::new, |answer| {
             object::of_snapshot(about.channel, answer)

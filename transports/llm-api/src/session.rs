@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::server::Answering;
-use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
+use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version, write_field};
 use lmserver_runtime::channel::{Backlog, Placement, Snapshot};
 use lmserver_runtime::event::{After, ErrorCode, Failure, Kind};
 use lmserver_runtime::plugin::query::{Answer, Query};
@@ -66,12 +66,19 @@ impl Transport for Teller {
                 lost: Lost::Oldest,
             });
         }
+        let about = About {
+            channel: self.channels.first().map_or("", |it| it),
+            model: &self.model,
+        };
+        let mut fields = opening.fields;
+        self.telling.fields(&about, &mut fields);
+        let content_type = self.is_stream.then(|| self.telling.content_type());
         Ok(Box::new(Client {
             answering: cx.answering,
             telling: Arc::clone(&self.telling),
             model: self.model.clone(),
             answers: self.channels.iter().cloned().map(Told::new).collect(),
-            state: State::Quiet(opening.fields),
+            state: State::Quiet(Lines::new(&fields, content_type)),
             untold: Vec::new(),
             is_stream: self.is_stream,
             rest: self
@@ -107,15 +114,39 @@ struct Client {
 }
 
 enum State {
-    /// Nothing is written; these fields are for the head.
-    Quiet(Fields),
+    /// Nothing is written; these lines are for the head.
+    Quiet(Lines),
     /// The head is written.
     Flowing,
     /// Nothing more is written.
     Over,
 }
 
-type Fields = Vec<(Cow<'static, str>, String)>;
+/// The fields of a head that is to leave as soon as there is something to say.
+struct Lines {
+    /// Those that every head has, then those of a stream alone.
+    bytes: Vec<u8>,
+    /// Where the latter begin.
+    of_stream: usize,
+}
+
+impl Lines {
+    fn new(fields: &[(Cow<'static, str>, String)], content_type: Option<&str>) -> Self {
+        let sizes = fields.iter().map(|(name, value)| name.len() + value.len());
+        let size = sizes.map(|size| size + 4).sum::<usize>() + 160;
+        let mut bytes = Vec::with_capacity(size);
+        for (name, value) in fields {
+            write_field(&mut bytes, name, value.as_bytes());
+        }
+        let of_stream = bytes.len();
+        if let Some(content_type) = content_type {
+            write_field(&mut bytes, "Content-Type", content_type.as_bytes());
+            write_field(&mut bytes, "Cache-Control", b"no-store, no-transform");
+            write_field(&mut bytes, "X-Accel-Buffering", b"no");
+        }
+        Self { bytes, of_stream }
+    }
+}
 
 /// One of the answers.
 struct Told {
@@ -134,32 +165,35 @@ impl Told {
 }
 
 impl Client {
-    fn about(&self, now: Moment) -> About<'_> {
-        let elapsed = now.since(self.began);
+    fn about(&self) -> About<'_> {
         About {
             channel: self.answers.first().map_or("", |it| &it.channel),
             model: &self.model,
-            elapsed,
         }
     }
 
-    /// The fields that every head has: the caller's, then the dialect's. Once.
-    fn take_fields(&mut self, cx: &SessionCx<'_>) -> Fields {
-        let State::Quiet(fields) = &mut self.state else {
+    /// The lines of the head, of a stream or of another response. Once.
+    fn take_lines(&mut self, is_stream: bool, now: Moment) -> Vec<u8> {
+        let State::Quiet(lines) = &mut self.state else {
             return Vec::new();
         };
-        let mut fields = std::mem::take(fields);
-        self.telling.fields(&self.about(cx.now), &mut fields);
-        fields
+        let mut bytes = std::mem::take(&mut lines.bytes);
+        if !is_stream {
+            bytes.truncate(lines.of_stream);
+        }
+        if let Some(name) = self.telling.elapsed_field() {
+            let elapsed = now.since(self.began).as_millis().to_string();
+            write_field(&mut bytes, name, elapsed.as_bytes());
+        }
+        bytes
     }
 
     /// Writes the head of a stream. False: that is all (the request was `HEAD`).
     fn begin(&mut self, cx: &mut SessionCx<'_>) -> bool {
-        let mut response = Response::empty(200)
-            .with_field("Content-Type", self.telling.content_type())
-            .with_field("Cache-Control", "no-store, no-transform")
-            .with_field("X-Accel-Buffering", "no");
-        response.fields.extend(self.take_fields(cx));
+        let response = Response {
+            lines: self.take_lines(true, cx.now),
+            ..Response::empty(200)
+        };
         let date = cx.date();
         let framing = self.answering.begin_stream(&response, &date, cx.out());
         self.state = State::Flowing;
@@ -182,7 +216,7 @@ impl Client {
 
     /// Answers with a whole response.
     fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
-        response.fields.extend(self.take_fields(cx));
+        response.lines = self.take_lines(false, cx.now);
         self.state = State::Over;
         let leftover = self.leftover.take();
         cx.hand_back(self.answering, Some(response), leftover);
@@ -256,12 +290,12 @@ impl Client {
         if self.is_stream {
             let chunked = self.is_chunked();
             if !matches!(self.state, State::Over) {
-                let (telling, about) = (&self.telling, self.about(cx.now));
+                let (telling, about) = (&self.telling, self.about());
                 framed(chunked, cx.out(), |out| telling.end(outcomes, &about, out));
             }
             return self.end(cx);
         }
-        let body = self.telling.whole(outcomes, &self.about(cx.now));
+        let body = self.telling.whole(outcomes, &self.about());
         let response = Response::json(200, body).with_field("Cache-Control", "no-store");
         self.respond(response, cx);
     }
