@@ -138,6 +138,8 @@ fn no_two_files_of_the_engine_import_each_other() {
         let imported = imports(text)
             .iter()
             .filter_map(|import| file_of(import))
+            // A macro names its own file.
+            .filter(|file| file != name)
             .collect();
         left.insert(name.clone(), imported);
     }
