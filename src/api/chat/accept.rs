@@ -27,8 +27,13 @@ pub(in crate::api) fn content(request: &Request, body: &[u8]) -> Result<(), Refu
     let Some(value) = values.next() else {
         return Ok(());
     };
+    let is_alone = values.next().is_none();
+    // What nearly everybody sends is not taken apart.
+    if value == b"application/json" && is_alone {
+        return Ok(());
+    }
     let value = String::from_utf8_lossy(value);
-    if is_json(&value) && values.next().is_none() {
+    if is_json(&value) && is_alone {
         return Ok(());
     }
     let message = format!(
