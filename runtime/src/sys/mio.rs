@@ -14,14 +14,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::SockRef;
 use zeroize::Zeroize;
@@ -75,8 +74,7 @@ pub struct MioSys {
     /// The files of Unix listeners, removed when they close.
     files: Vec<(SockId, PathBuf)>,
     free: Vec<u32>,
-    /// The clock's milliseconds when it began.
-    started: u64,
+    started: Instant,
     /// What the clock said when it was last read.
     read_at: Cell<Moment>,
     random: SystemRandom,
@@ -108,7 +106,7 @@ impl MioSys {
             sockets: Vec::new(),
             files: Vec::new(),
             free: Vec::new(),
-            started: monotonic(),
+            started: Instant::now(),
             read_at: Cell::default(),
             random: SystemRandom::new(),
             pool: [0; RANDOM_BYTES],
@@ -232,7 +230,8 @@ impl MioSys {
 
 impl Sys for MioSys {
     fn now(&self) -> Moment {
-        let now = Moment(monotonic().saturating_sub(self.started));
+        let passed = self.started.elapsed();
+        let now = Moment(passed.as_secs() * 1000 + u64::from(passed.subsec_millis()));
         self.read_at.set(now);
         now
     }
@@ -456,13 +455,6 @@ fn reserve() -> Option<std::fs::File> {
 }
 
 /// Reads a signal pipe empty; how many bytes came.
-/// The steady clock, in whole milliseconds.
-fn monotonic() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let whole = |number: i64| u64::try_from(number).unwrap_or_default();
-    whole(time.tv_sec) * 1000 + whole(time.tv_nsec) / 1_000_000
-}
-
 fn drain(pipe: Option<&mut UnixStream>) -> usize {
     let Some(pipe) = pipe else { return 0 };
     let mut buf = [0; 64];
