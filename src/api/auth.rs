@@ -207,7 +207,7 @@ pub(super) fn sha256(parts: &[&[u8]]) -> Digest {
 }
 
 /// 401 with the challenge that it needs (RFC 9110 §15.5.2).
-pub(super) fn unauthorized(message: impl Into<String>) -> Refusal {
+pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(Code::Unauthorized, message)
         .with_field("WWW-Authenticate", "Bearer realm=\"lmserver\"")
 }

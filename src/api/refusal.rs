@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(super) struct Refusal {
     pub(super) code: Code,
     pub(super) status: u16,
-    message: String,
+    message: Cow<'static, str>,
     /// The key of the body that it is about, where one is.
     param: Option<String>,
     fields: Vec<(&'static str, Cow<'static, str>)>,
@@ -51,7 +51,7 @@ pub(super) enum Shape {
 
 impl Refusal {
     /// A refusal with the status that its code usually has.
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             status: code.status(),
@@ -62,7 +62,7 @@ impl Refusal {
     }
 
     /// 400: the request is not what this server takes.
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, message)
     }
 

@@ -5,6 +5,7 @@
 //!     fix: did you mean `listen`?
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -91,14 +92,18 @@ pub struct Finding {
     /// Where it stands.
     pub place: Place,
     /// What is wrong. Never holds a secret.
-    pub problem: String,
+    pub problem: Cow<'static, str>,
     /// What would be right, as an instruction.
-    pub fix: String,
+    pub fix: Cow<'static, str>,
 }
 
 impl Finding {
     /// A finding that keeps the server from starting.
-    pub fn mistake(place: Place, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn mistake(
+        place: Place,
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             severity: Severity::Mistake,
             place,
@@ -108,7 +113,11 @@ impl Finding {
     }
 
     /// A finding that the server starts with.
-    pub fn warning(place: Place, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn warning(
+        place: Place,
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             severity: Severity::Warning,
             place,

@@ -11,6 +11,7 @@
 //! section.finish(&mut report);                 // unknown key `pgae` in [server]; did you mean `page`?
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -322,8 +323,8 @@ impl<'a> Section<'a> {
     pub(crate) fn mistake(
         &mut self,
         place: Place,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
     ) {
         self.report.add(Finding::mistake(place, problem, fix));
     }
@@ -332,8 +333,8 @@ impl<'a> Section<'a> {
     pub(crate) fn mistake_at(
         &mut self,
         key: &str,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
     ) {
         let place = self.place(key);
         self.mistake(place, problem, fix);
@@ -343,8 +344,8 @@ impl<'a> Section<'a> {
     pub(crate) fn warning_at(
         &mut self,
         key: &str,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
     ) {
         let place = self.place(key);
         self.report.add(Finding::warning(place, problem, fix));
@@ -473,7 +474,7 @@ impl<'a> Section<'a> {
         self.mistake(
             place,
             format!("`{key}`: expected {wanted}, found {}", article(found)),
-            fix,
+            fix.to_owned(),
         );
     }
 

@@ -38,7 +38,7 @@ impl Source {
     /// The finding that says why it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self, Finding> {
         let name: Arc<str> = path.to_string_lossy().into();
-        let mistake = |problem: String, fix: &str| {
+        let mistake = |problem: String, fix: &'static str| {
             Finding::mistake(Place::WholeFile(name.clone()), problem, fix)
         };
         let fix = "name a readable TOML file with --config or LMSERVER_CONFIG";

@@ -1,5 +1,6 @@
 //! Values that are written as text: durations, sizes, origins, levels.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use lmserver_runtime::sys::ListenAddr;
 /// What is wrong with a value and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
-    pub(crate) problem: String,
-    pub(crate) fix: String,
+    pub(crate) problem: Cow<'static, str>,
+    pub(crate) fix: Cow<'static, str>,
 }
 
 impl Wrong {
-    pub(crate) fn new(problem: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        problem: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             problem: problem.into(),
             fix: fix.into(),
@@ -313,7 +317,7 @@ mod tests {
                 .map_err(|wrong| wrong.fix);
             assert_eq!(
                 read,
-                want.map(str::to_owned).map_err(str::to_owned),
+                want.map(str::to_owned).map_err(Cow::Borrowed),
                 "{text:?}"
             );
         }
@@ -359,7 +363,7 @@ mod tests {
             let read = origin(text).map_err(|wrong| wrong.fix);
             assert_eq!(
                 read,
-                want.map(str::to_owned).map_err(str::to_owned),
+                want.map(str::to_owned).map_err(Cow::Borrowed),
                 "{text:?}"
             );
         }

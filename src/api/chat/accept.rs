@@ -1,5 +1,6 @@
 //! Which form of content a request has, and which form of answer it wants.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lmserver_proto::http1::Request;
@@ -40,7 +41,7 @@ pub(in crate::api) fn content(request: &Request, body: &[u8]) -> Result<(), Refu
         "Content-Type is {:?}: send JSON as application/json (curl: -H 'Content-Type: application/json')",
         clip(&value)
     );
-    Err(unsupported(&message).with_field("Accept", "application/json"))
+    Err(unsupported(message).with_field("Accept", "application/json"))
 }
 
 /// The transport that answers with the stream, if that is what the client wants.
@@ -57,7 +58,7 @@ pub(super) fn stream<'a>(
         .ok_or_else(|| Refusal::invalid(message).with_status(406))
 }
 
-fn unsupported(message: &str) -> Refusal {
+fn unsupported(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(Code::UnsupportedMediaType, message)
 }
 

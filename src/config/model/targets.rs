@@ -31,7 +31,11 @@ impl Targets<'_> {
             || !section.has("targets") && section.is_whole(),
             Vec::is_empty,
         ) {
-            section.mistake_at("targets", format!("model `{name}` has no targets"), &*fix);
+            section.mistake_at(
+                "targets",
+                format!("model `{name}` has no targets"),
+                fix.clone(),
+            );
         }
         let mut groups = Vec::new();
         let mut count = 0;

@@ -50,6 +50,6 @@ impl PluginSection for Section<'_> {
             .rsplit_once("; ")
             .or_else(|| mistake.split_once(": "));
         let (problem, fix) = parts.unwrap_or((mistake, &generic));
-        self.mistake(place, format!("`{key}`: {problem}"), fix);
+        self.mistake(place, format!("`{key}`: {problem}"), fix.to_owned());
     }
 }

@@ -10,7 +10,7 @@ impl Section<'_> {
             self.note(key);
             let problem = format!("`{key}` cannot be set here: {why}");
             let place = self.place(key);
-            self.mistake(place, problem, fix);
+            self.mistake(place, problem, fix.to_owned());
         }
     }
 }
