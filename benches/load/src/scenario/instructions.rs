@@ -21,7 +21,7 @@ const FEW: usize = 20;
 const MANY: usize = 220;
 const TEXT_BYTES: usize = 8;
 /// Slow enough that a token is through before the next, under callgrind too.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(40);
 
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new("Instructions (user space, callgrind)", ["lmserver", "runs"]);

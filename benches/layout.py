@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Writes layout.ld: which functions run for a token, for a question and at the start.
+
+    cargo build --profile profiling && benches/layout.py
+
+It runs that build under valgrind's lackey, which tells every instruction, beside a provider of its own, asks
+questions on /v1/chat/completions and /api/chat, and sorts the functions by when they first ran. Names are written
+without the parts that differ from one compiler to the next. Needs valgrind and nm.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "profiling/lmserver"
+TOKENS = 60
+QUESTIONS = [
+    ("/v1/chat/completions", {"model": "mock/m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}),
+    ("/api/chat", {"model": "mock/m", "message": "Hello"}),
+]
+# Where valgrind loads a position-independent program.
+LOADED_AT = 0x108000
+HEAD = """\
+/* Which functions lie together in the program: those that run for a token, then those of the start, then those of a
+ * question and its answer. Pages are mapped and read whole: what is used together is found together, and what is not
+ * used takes no memory. A name that the program does not have is passed over. benches/layout.py writes this file.
+ */
+SECTIONS
+{
+  .text.ordered :
+  {
+"""
+TAIL = """\
+  }
+}
+INSERT BEFORE .text;
+"""
+
+
+def provide(listener):
+    """A provider that says a token at a time."""
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{"index": 0}]}
+
+    def said(delta, reason=None):
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        event = b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n"
+        return b"%x\r\n%s\r\n" % (len(event), event)
+
+    def answer(client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while client.recv(65536):
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for number in range(TOKENS):
+                time.sleep(0.06)
+                client.sendall(said({"content": f" {number:015}"}))
+            client.sendall(said({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+
+    while True:
+        threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+
+def ask(port, path, question):
+    """One question, and all of its answer."""
+    body = json.dumps(question)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        got = b""
+        while not got.endswith(b"0\r\n\r\n"):
+            piece = client.recv(65536)
+            if not piece:
+                raise SystemExit(f"{path}: the answer was cut: {got!r}")
+            got += piece
+
+
+def trace(path, question, directory):
+    """How often each instruction ran at the start, and since; by address, in the order of their first run."""
+    provider = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=provide, args=(provider,), daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = pathlib.Path(directory) / "lmserver.toml"
+    settings.write_text(
+        f'[server]\nlisten = "127.0.0.1:{port}"\n[provider.mock]\nkind = "openai"\nmodel = "m"\n'
+        f'base_url = "http://127.0.0.1:{provider.getsockname()[1]}/v1"\napi_key = "unused"\n'
+    )
+    reading, writing = os.pipe()
+    command = ["valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-fd={writing}", PROGRAM, "--config", settings]
+    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
+    os.close(writing)
+    at_start, since = collections.Counter(), collections.Counter()
+    phases = [at_start]
+
+    def read():
+        with open(reading) as lines:
+            for line in lines:
+                if line.startswith("I"):
+                    phases[-1][int(line[3 : line.index(",")], 16) - LOADED_AT] += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                if server.poll() is not None:
+                    raise SystemExit("the server did not start") from None
+                time.sleep(0.2)
+        time.sleep(1)
+        phases.append(since)
+        for _ in range(2):
+            ask(port, path, question)
+        time.sleep(1)
+    finally:
+        server.terminate()
+        server.wait()
+        reader.join()
+    return at_start, since
+
+
+def symbols():
+    """The functions of the program: address, size and name, by address."""
+    lines = subprocess.run(["nm", "-nS", "--defined-only", PROGRAM], capture_output=True, text=True, check=True).stdout
+    fields = (line.split() for line in lines.splitlines())
+    return [(int(at, 16), int(size, 16), name) for at, size, kind, name in (f for f in fields if len(f) == 4) if kind in "tTwW"]
+
+
+def pattern(name):
+    """A name without hashes and without the numbers of copies."""
+    if name.startswith("_ZN"):
+        return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
+    return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", re.sub(r"\.\d+$", "", name)) + "*"
+
+
+def main():
+    functions = symbols()
+    of_address = {}
+    for at, size, name in functions:
+        for address in range(at, at + size):
+            of_address[address] = name
+    groups = {"a token": {}, "the start": {}, "a question and its answer": {}}
+    for path, question in QUESTIONS:
+        with tempfile.TemporaryDirectory() as directory:
+            at_start, since = trace(path, question, directory)
+        most = collections.Counter()
+        for address, count in since.items():
+            if name := of_address.get(address):
+                most[name] = max(most[name], count)
+        groups["a token"].update((name, None) for name, count in most.items() if count > TOKENS)
+        groups["the start"].update((of_address[address], None) for address in at_start if address in of_address)
+        groups["a question and its answer"].update((name, None) for name in most)
+    written = set()
+    with open(ROOT / "layout.ld", "w") as out:
+        out.write(HEAD)
+        for what, names in groups.items():
+            out.write(f"    /* of {what} */\n")
+            for name in names:
+                if (chosen := pattern(name)) not in written:
+                    written.add(chosen)
+                    out.write(f"    *(.text*.{chosen})\n")
+        out.write(TAIL)
+
+
+main()

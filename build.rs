@@ -1,0 +1,21 @@
+//! Has the linker put together what runs together: see `layout.ld`.
+
+use std::env;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=layout.ld");
+    println!("cargo:rerun-if-env-changed=RUSTC_LINKER");
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
+    // GNU's linker and LLVM's read the file. Whoever has chosen another may have one that does not.
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let has_chosen = env::var_os("RUSTC_LINKER").is_some() || flags.contains("link");
+    if is("PROFILE", "release")
+        && is("CARGO_CFG_TARGET_OS", "linux")
+        && is("CARGO_CFG_TARGET_ENV", "gnu")
+        && !has_chosen
+        && let Ok(directory) = env::var("CARGO_MANIFEST_DIR")
+    {
+        println!("cargo:rustc-link-arg-bins=-Wl,-T,{directory}/layout.ld");
+    }
+}
