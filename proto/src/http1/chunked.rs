@@ -199,16 +199,14 @@ impl ChunkDecoder {
                 _ => Err(Error::BareCr),
             };
         }
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
+        let digit = match (hex_digit(byte), byte) {
+            (Some(digit), _) => digit,
             _ if self.digits == 0 => return Err(Error::ChunkSizeInvalid),
-            b'\r' => return Ok(State::SizeLf),
-            b'\n' => return Err(Error::BareLf),
-            b';' => return Ok(State::ExtensionNameStart),
-            b' ' | b'\t' => return Ok(State::BeforeSemicolon),
-            _ => return Err(Error::ChunkSizeInvalid),
+            (None, b'\r') => return Ok(State::SizeLf),
+            (None, b'\n') => return Err(Error::BareLf),
+            (None, b';') => return Ok(State::ExtensionNameStart),
+            (None, b' ' | b'\t') => return Ok(State::BeforeSemicolon),
+            (None, _) => return Err(Error::ChunkSizeInvalid),
         };
         if self.size >> 60 != 0 {
             return Err(Error::ChunkSizeInvalid);
@@ -219,7 +217,7 @@ impl ChunkDecoder {
         } else {
             self.digits += 1;
         }
-        self.size = self.size << 4 | u64::from(digit);
+        self.size = self.size << 4 | digit;
         Ok(State::Size)
     }
 
@@ -294,6 +292,10 @@ impl ChunkDecoder {
     }
 }
 
+fn hex_digit(byte: u8) -> Option<u64> {
+    char::from(byte).to_digit(16).map(u64::from)
+}
+
 /// The size of a chunk with data, how many digits say it, and what is behind its line: the quick
 /// way for a line that is whole and nothing but a few digits, as nearly all are.
 fn plain_size(input: &[u8]) -> Option<(u64, u8, &[u8])> {
@@ -303,18 +305,16 @@ fn plain_size(input: &[u8]) -> Option<(u64, u8, &[u8])> {
     loop {
         let (&byte, behind) = rest.split_first()?;
         rest = behind;
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            b'\r' if size > 0 => break,
-            _ => return None,
+        let digit = match hex_digit(byte) {
+            Some(digit) => digit,
+            None if byte == b'\r' && size > 0 => break,
+            None => return None,
         };
         if digits == 8 {
             return None;
         }
         digits += 1;
-        size = size << 4 | u64::from(digit);
+        size = size << 4 | digit;
     }
     Some((size, digits, rest.strip_prefix(b"\n")?))
 }

@@ -139,13 +139,7 @@ impl Exchange {
     /// Why the answer cannot be understood. The connection is of no use behind it.
     pub fn next_event(&mut self, limits: &Limits) -> Result<Option<ResponseEvent<'_>>, Error> {
         match self.step(limits) {
-            Ok(Stepped::Nothing) => {
-                // An answer may say nothing for a while, and there are many.
-                if self.at >= self.buf.len() {
-                    self.compact();
-                }
-                Ok(None)
-            }
+            Ok(Stepped::Nothing) => Ok(None),
             Ok(Stepped::Head(head)) => Ok(Some(ResponseEvent::Head(head))),
             Ok(Stepped::Body { from, to }) => Ok(Some(ResponseEvent::Body(
                 self.buf.get(from..to).unwrap_or_default(),

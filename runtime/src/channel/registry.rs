@@ -177,14 +177,11 @@ impl Registry {
             .get_mut(id)
             .filter(|channel| channel.life == Life::Running)?;
         let position = channel.append(event);
-        let bytes = channel.bytes();
-        self.total = self.total - channel.counted + bytes;
-        channel.counted = bytes;
+        count(channel, &mut self.total);
+        mark(channel, id, &mut self.dirty);
         // A question has room of its own.
-        let bytes = bytes.saturating_sub(channel.request_bytes + channel.standing.note.len());
-        if !std::mem::replace(&mut channel.dirty, true) {
-            self.dirty.push(id);
-        }
+        let own = channel.request_bytes + channel.standing.note.len();
+        let bytes = channel.counted.saturating_sub(own);
         if channel.life == Life::Finished {
             channel.run = None;
             self.finished.push_back((now, id));
@@ -367,19 +364,28 @@ impl Registry {
 
     fn recount(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(id) {
-            let bytes = channel.bytes();
-            self.total = self.total - channel.counted + bytes;
-            channel.counted = bytes;
+            count(channel, &mut self.total);
         }
         self.reckon_idle(id);
     }
 
     fn mark_dirty(&mut self, id: ChannelId) {
-        if let Some(channel) = self.channels.get_mut(id)
-            && !channel.dirty
-        {
-            channel.dirty = true;
-            self.dirty.push(id);
+        if let Some(channel) = self.channels.get_mut(id) {
+            mark(channel, id, &mut self.dirty);
         }
+    }
+}
+
+/// Counts what a channel holds now into the total, in place of what it held.
+fn count(channel: &mut Channel, total: &mut usize) {
+    let bytes = channel.bytes();
+    *total = *total - channel.counted + bytes;
+    channel.counted = bytes;
+}
+
+/// Notes that a channel has grown, once.
+fn mark(channel: &mut Channel, id: ChannelId, dirty: &mut Vec<ChannelId>) {
+    if !std::mem::replace(&mut channel.dirty, true) {
+        dirty.push(id);
     }
 }
