@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes layout.ld: which functions run for a token, for a question and at the start.
 
-    cargo build --profile profiling && benches/layout.py
+    benches/layout.py
 
-It runs that build under valgrind's lackey, which tells every instruction, beside a provider of its own, asks
-questions on /v1/chat/completions and /api/chat, and sorts the functions by when they first ran. Names are written
-without the parts that differ from one compiler to the next. Needs valgrind and nm.
+It builds the release with its symbols, runs it under valgrind's lackey, which tells every instruction, beside a provider
+of its own, asks questions on /v1/chat/completions and /api/chat, and sorts the functions by when they first ran. Names are
+written without the parts that differ from one compiler to the next, where they still mean the same functions. Needs
+valgrind and nm.
 """
 
 import collections
@@ -20,8 +21,19 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "profiling/lmserver"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "layout"
+# The flag goes to the program alone: hashes in names depend on the profile.
+BUILD = ["cargo", "rustc", "--release", "--bin", "lmserver", "--target-dir", TARGET, "--", "-Cstrip=none"]
+PROGRAM = TARGET / "release/lmserver"
 TOKENS = 60
+PLAIN = '[provider.mock]\nkind = "openai"\nmodel = "m"\nbase_url = "{provider}"\napi_key = "unused"\n'
+# Servers that are only started: with a provider behind TLS, and with what people often set.
+STARTS = [
+    '[provider.openai]\napi_key = "unused"\n',
+    '[auth]\napi_keys = ["not-a-real-key"]\n[channels]\nopen = true\nhistory_size = 4096\n[client]\n'
+    'ping_interval = "10m"\n[limits]\nheartbeat = "10m"\nconnections = 16000\n[log]\nlevel = "error"\n' + PLAIN,
+    '[provider.echo]\nkind = "echo"\n',
+]
 QUESTIONS = [
     ("/v1/chat/completions", {"model": "mock/m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}),
     ("/api/chat", {"model": "mock/m", "message": "Hello"}),
@@ -29,9 +41,10 @@ QUESTIONS = [
 # Where valgrind loads a position-independent program.
 LOADED_AT = 0x108000
 HEAD = """\
-/* Which functions lie together in the program: those that run for a token, then those of the start, then those of a
+/* Which functions lie together in the program: those of the start, then those that run for a token, then those of a
  * question and its answer. Pages are mapped and read whole: what is used together is found together, and what is not
- * used takes no memory. A name that the program does not have is passed over. benches/layout.py writes this file.
+ * used takes no memory. A name that the program does not have is passed over: another compiler gives other hashes, and
+ * what bears one here lies with the last group there. benches/layout.py writes this file.
  */
 SECTIONS
 {
@@ -81,21 +94,13 @@ def ask(port, path, question):
             got += piece
 
 
-def trace(path, question, directory):
-    """How often each instruction ran at the start, and since; by address, in the order of their first run."""
+def trace(sections, question=None):
+    """The addresses that ran at the start, and how often each did since, in the order of their first run."""
     provider = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=provide, args=(provider,), daemon=True).start()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = pathlib.Path(directory) / "lmserver.toml"
-    settings.write_text(
-        f'[server]\nlisten = "127.0.0.1:{port}"\n[provider.mock]\nkind = "openai"\nmodel = "m"\n'
-        f'base_url = "http://127.0.0.1:{provider.getsockname()[1]}/v1"\napi_key = "unused"\n'
-    )
     reading, writing = os.pipe()
-    command = ["valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-fd={writing}", PROGRAM, "--config", settings]
-    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
-    os.close(writing)
     at_start, since = collections.Counter(), collections.Counter()
     phases = [at_start]
 
@@ -105,26 +110,35 @@ def trace(path, question, directory):
                 if line.startswith("I"):
                     phases[-1][int(line[3 : line.index(",")], 16) - LOADED_AT] += 1
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                if server.poll() is not None:
-                    raise SystemExit("the server did not start") from None
-                time.sleep(0.2)
-        time.sleep(1)
-        phases.append(since)
-        for _ in range(2):
-            ask(port, path, question)
-        time.sleep(1)
-    finally:
-        server.terminate()
-        server.wait()
-        reader.join()
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
+        sections = sections.format(provider=f"http://127.0.0.1:{provider.getsockname()[1]}/v1")
+        settings.write(f'[server]\nlisten = "127.0.0.1:{port}"\n{sections}')
+        settings.flush()
+        command = ["valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-fd={writing}", PROGRAM, "--config", settings.name]
+        server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
+        os.close(writing)
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except ConnectionRefusedError:
+                    if server.poll() is not None:
+                        raise SystemExit("the server did not start") from None
+                    time.sleep(0.2)
+            time.sleep(1)
+            phases.append(since)
+            for _ in range(2 if question else 0):
+                ask(port, *question)
+            time.sleep(1)
+        finally:
+            # What runs at the end only is nobody's memory while the server runs.
+            phases.append(collections.Counter())
+            server.terminate()
+            server.wait()
+            reader.join()
     return at_start, since
 
 
@@ -142,32 +156,56 @@ def pattern(name):
     return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", re.sub(r"\.\d+$", "", name)) + "*"
 
 
-def main():
-    functions = symbols()
-    of_address = {}
-    for at, size, name in functions:
-        for address in range(at, at + size):
-            of_address[address] = name
-    groups = {"a token": {}, "the start": {}, "a question and its answer": {}}
-    for path, question in QUESTIONS:
-        with tempfile.TemporaryDirectory() as directory:
-            at_start, since = trace(path, question, directory)
+def groups(of_address):
+    """The functions of each group, in the order of their first run."""
+    start, token, question = {}, {}, {}
+    for sections, asked in [(PLAIN, question) for question in QUESTIONS] + [(sections, None) for sections in STARTS]:
+        at_start, since = trace(sections, asked)
+        start.update((of_address[address], None) for address in at_start if address in of_address)
         most = collections.Counter()
         for address, count in since.items():
-            if name := of_address.get(address):
-                most[name] = max(most[name], count)
-        groups["a token"].update((name, None) for name, count in most.items() if count > TOKENS)
-        groups["the start"].update((of_address[address], None) for address in at_start if address in of_address)
-        groups["a question and its answer"].update((name, None) for name in most)
-    written = set()
+            if asked and (function := of_address.get(address)):
+                most[function] = max(most[function], count)
+        token.update((function, None) for function, count in most.items() if count > TOKENS)
+        question.update((function, None) for function in most)
+    # What runs at the start and for a token stands between the two.
+    return {
+        "the start": [function for function in start if function not in token],
+        "the start and a token": [function for function in start if function in token],
+        "a token": [function for function in token if function not in start],
+        "a question and its answer": [function for function in question if function not in start and function not in token],
+    }
+
+
+def main():
+    subprocess.run(BUILD, cwd=ROOT, check=True)
+    functions = symbols()
+    of_address = {}
+    alike = collections.defaultdict(set)
+    for function in functions:
+        at, size, name = function
+        alike[pattern(name)].add(function)
+        for address in range(at, at + size):
+            of_address[address] = function
+    of_group = groups(of_address)
+    last = {}
     with open(ROOT / "layout.ld", "w") as out:
         out.write(HEAD)
-        for what, names in groups.items():
+        for what, chosen in of_group.items():
             out.write(f"    /* of {what} */\n")
-            for name in names:
-                if (chosen := pattern(name)) not in written:
-                    written.add(chosen)
-                    out.write(f"    *(.text*.{chosen})\n")
+            written = set()
+            for _, _, name in chosen:
+                which = pattern(name)
+                # A name without its hash may mean functions that never run here, or ran for something else.
+                if not alike[which].issubset(chosen):
+                    last[which] = None
+                    which = f"{name}*"
+                if which not in written:
+                    written.add(which)
+                    out.write(f"    *(.text*.{which})\n")
+        out.write("    /* of the same names */\n")
+        for which in last:
+            out.write(f"    *(.text*.{which})\n")
         out.write(TAIL)
 
 
