@@ -232,7 +232,15 @@ impl<S: Sys> Reactor<S> {
 
     fn wait(&mut self) -> io::Result<()> {
         let idle = self.work.is_empty() && self.agenda.is_empty() && !self.channels.is_dirty();
-        self.next_expiry = earliest(self.timers.next(), self.channels.deadline());
+        let Self {
+            conns, runs, dials, ..
+        } = self;
+        let hint = self.timers.next(|owner| match owner {
+            Owner::Conn(id) => conns.get(id).map(|it| it.armed),
+            Owner::Run(id) => runs.get(id).map(|it| it.armed),
+            Owner::Dial(id) => dials.get(id).map(|it| it.armed),
+        });
+        self.next_expiry = earliest(hint, self.channels.deadline());
         let until = if idle {
             let listeners = self.listeners.iter().filter_map(Listener::deadline).min();
             let own = earliest(self.wish_at(), self.warm.due());
@@ -457,6 +465,7 @@ impl<S: Sys> Reactor<S> {
         let Some(conn) = self.conns.remove(id) else {
             return;
         };
+        self.timers.disown();
         if conn.flags.has(Flags::CLIENT) {
             self.clients -= 1;
         }

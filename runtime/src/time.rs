@@ -21,6 +21,14 @@ impl Moment {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// The first moment from `self` on that is a multiple of `step`: what need not be punctual is
+    /// done together with its neighbours, for one wake-up.
+    #[must_use]
+    pub fn rounded_up(self, step: Duration) -> Self {
+        let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self(self.0.checked_next_multiple_of(step).unwrap_or(u64::MAX))
+    }
 }
 
 impl Add<Duration> for Moment {
@@ -46,5 +54,16 @@ mod tests {
         assert_eq!(Moment(5) + Duration::MAX, Moment::NEVER);
         assert_eq!(Moment(5).since(Moment(9)), Duration::ZERO);
         assert_eq!(Moment(9).since(Moment(5)), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn what_is_not_punctual_is_never_early() {
+        let step = Duration::from_millis(100);
+        assert_eq!(Moment(0).rounded_up(step), Moment(0));
+        assert_eq!(Moment(1).rounded_up(step), Moment(100));
+        assert_eq!(Moment(100).rounded_up(step), Moment(100));
+        assert_eq!(Moment(101).rounded_up(Duration::ZERO), Moment(101));
+        assert_eq!(Moment(1).rounded_up(Duration::MAX), Moment::NEVER);
+        assert_eq!(Moment::NEVER.rounded_up(step), Moment::NEVER);
     }
 }

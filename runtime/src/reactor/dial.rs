@@ -36,9 +36,14 @@ impl<S: Sys> Reactor<S> {
         id
     }
 
+    fn take_dial(&mut self, id: DialId) -> Option<Dial> {
+        self.timers.disown();
+        self.dials.remove(id)
+    }
+
     /// Gives a dial up, and its connection with it.
     pub(super) fn drop_dial(&mut self, id: DialId) {
-        if let Some(conn) = self.dials.remove(id).and_then(|dial| dial.conn) {
+        if let Some(conn) = self.take_dial(id).and_then(|dial| dial.conn) {
             self.close(conn);
         }
     }
@@ -175,7 +180,7 @@ impl<S: Sys> Reactor<S> {
 
     /// The connection is ready.
     fn dialed(&mut self, id: DialId, conn_id: ConnId) {
-        let Some(dial) = self.dials.remove(id) else {
+        let Some(dial) = self.take_dial(id) else {
             return self.close(conn_id);
         };
         match dial.purpose {
@@ -235,7 +240,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn dial_failed(&mut self, id: DialId, failed: Failed) {
-        let Some(dial) = self.dials.remove(id) else {
+        let Some(dial) = self.take_dial(id) else {
             return;
         };
         if let Some(conn) = dial.conn {

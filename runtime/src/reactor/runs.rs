@@ -204,6 +204,7 @@ impl<S: Sys> Reactor<S> {
         let Some(mut run) = self.runs.remove(id) else {
             return;
         };
+        self.timers.disown();
         match &event {
             Event::End(end) if end.finish_reason == FinishReason::Cancelled => {
                 self.metrics.runs_cancelled += 1;

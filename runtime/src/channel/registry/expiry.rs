@@ -1,9 +1,16 @@
 //! Forgetting: what has had its time, and what must make room.
 
+use std::time::Duration;
+
 use super::{HARD_TOTAL_SHARE, Registry, UNREAD_VIEW_TTL, VOID_TTL};
 use crate::channel::Life;
 use crate::ids::ChannelId;
 use crate::time::Moment;
+
+/// When to forget what was due at a moment, after so long a time.
+fn late(due: Moment, ttl: Duration) -> Moment {
+    due.rounded_up((ttl / 8).min(Duration::from_secs(1)))
+}
 
 impl Registry {
     /// Forgets what has had its time. Names the chats that nobody has read for too long.
@@ -50,18 +57,23 @@ impl Registry {
         }
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// When [`expire`](Self::expire) has something to do. Nobody waits for what is forgotten, so
+    /// that may come late, by up to an eighth of its time and a second at most.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let finished = self
             .finished
             .front()
-            .map(|(since, _)| *since + self.limits.ttl);
+            .map(|(since, _)| late(*since + self.limits.ttl, self.limits.ttl));
+        let tombstone_ttl = self.limits.tombstone_ttl;
         let tombstone = self
             .tombstones
             .oldest()
-            .map(|since| since + self.limits.tombstone_ttl);
+            .map(|since| late(since + tombstone_ttl, tombstone_ttl));
         let unread = self.unread.first().map(|(at, _)| *at);
-        let stale = self.stale_views.front().map(|(at, _)| *at);
+        let stale = self
+            .stale_views
+            .front()
+            .map(|(at, _)| late(*at, UNREAD_VIEW_TTL));
         let history = self.histories.first().map(|(at, _)| *at);
         [finished, tombstone, unread, stale, history]
             .into_iter()
@@ -208,5 +220,44 @@ impl Registry {
             self.stale_views.push_back((since + UNREAD_VIEW_TTL, id));
         }
         self.recount(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::registry::Created;
+    use crate::event::{Epoch, ErrorCode, Event, Failure};
+    use crate::limits::ChannelLimits;
+
+    #[test]
+    fn what_ends_together_is_forgotten_in_one_go() {
+        let ttl = Duration::from_secs(60);
+        let mut registry = Registry::new(ChannelLimits {
+            ttl,
+            ..ChannelLimits::default()
+        });
+        for at in 1..=500 {
+            let created = registry.create_chat(
+                &format!("c{at}"),
+                Epoch::from_random([1; 6]),
+                None,
+                Moment(at),
+            );
+            let Created::New(id) = created else {
+                panic!("{created:?}");
+            };
+            let failure = Failure::new(ErrorCode::ProviderTruncated, "cut");
+            registry.append(id, &Event::Error(Box::new(failure)), Moment(at));
+        }
+        let mut wakes = 0;
+        while registry.len() > 0 {
+            let deadline = registry.deadline().unwrap();
+            assert!(deadline >= Moment(1) + ttl, "early: {deadline:?}");
+            registry.expire(deadline, &mut Vec::new());
+            wakes += 1;
+        }
+        assert_eq!(wakes, 1);
+        assert_eq!(registry.tombstones.oldest(), Some(Moment(61_000)));
     }
 }
