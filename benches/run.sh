@@ -26,7 +26,7 @@ run() {
             build profiling ;;
         *) build release ;;
     esac
-    timeout 300 "$tools/release/load" "$1" --target="$target" $noise
+    timeout 600 "$tools/release/load" "$1" --target="$target" $noise
 }
 
 [ "$scenario" = all ] || { run "$scenario"; exit; }

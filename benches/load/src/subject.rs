@@ -89,8 +89,8 @@ fn nginx(address: SocketAddrV4, upstream: SocketAddrV4) -> String {
     format!(
         "daemon off;\nworker_processes 1;\npid {};\nerror_log /dev/null;\n\
          events {{ worker_connections 4096; }}\n\
-         http {{\naccess_log off;\n{temporary}\
-         upstream provider {{ server {upstream}; keepalive 512; }}\n\
+         http {{\naccess_log off;\nkeepalive_requests 100000;\n{temporary}\
+         upstream provider {{ server {upstream}; keepalive 512; keepalive_requests 100000; }}\n\
          server {{\nlisten {address} backlog=4096;\nlocation / {{\n\
          proxy_pass http://provider;\nproxy_http_version 1.1;\n\
          proxy_set_header Connection \"\";\nproxy_buffering off;\n}}\n}}\n}}\n",

@@ -14,13 +14,16 @@ use crate::streams::{Seen, Streams};
 use crate::subject::{Programs, Server};
 use crate::table::Table;
 
-const ROUNDS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 const TOKENS: usize = 100;
+/// Streams, and rounds, where the provider pauses. Few tokens a window need more of them.
+const PACED: [(usize, usize); 3] = [(1, 12), (50, 8), (500, 8)];
 /// Streams, and tokens of each where the provider never pauses; an answer has to fit a channel.
 const EAGER: [(usize, usize); 3] = [(1, 40_000), (50, 1_200), (500, 120)];
-/// Requests for one token, one after the other.
+const EAGER_ROUNDS: usize = 16;
+/// Requests for one token, one after the other, in each of so many rounds.
 const FIRSTS: usize = 40;
+const FIRST_ROUNDS: usize = 25;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// How a client reaches the provider.
@@ -106,14 +109,14 @@ pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new("A provider's answers, beside nginx", ["lmserver", "nginx"]);
     let field = Field::start(programs)?;
     first_tokens(&field, &mut table)?;
-    for streams in [1, 50, 500] {
-        let told = windows(&field, streams, TOKENS, PAUSE)?;
+    for (streams, rounds) in PACED {
+        let told = windows(&field, streams, TOKENS, PAUSE, rounds)?;
         let what = format!("{streams} streams, 20 ms");
         cpu_rows(&mut table, &what, &told, 0);
         delay_rows(&mut table, &what, &told);
     }
     for (streams, tokens) in EAGER {
-        let told = windows(&field, streams, tokens, Duration::ZERO)?;
+        let told = windows(&field, streams, tokens, Duration::ZERO, EAGER_ROUNDS)?;
         cpu_rows(
             &mut table,
             &format!("{streams} streams, no delay"),
@@ -132,6 +135,7 @@ fn windows(
     streams: usize,
     tokens: usize,
     pause: Duration,
+    rounds: usize,
 ) -> Result<[Told; 4], String> {
     let mut told: [Told; 4] = Default::default();
     let mut clients = Vec::new();
@@ -145,7 +149,7 @@ fn windows(
     } else {
         spread
     };
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         for turn in 0..WAYS.len() {
             let at = (turn + round) % WAYS.len();
             let (way, told) = (WAYS[at], &mut told[at]);
@@ -232,7 +236,7 @@ fn first_tokens(field: &Field, table: &mut Table) -> Result<(), String> {
     for way in WAYS {
         clients.push(field.connect(way, 1)?);
     }
-    for round in 0..=ROUNDS {
+    for round in 0..=FIRST_ROUNDS {
         for turn in 0..WAYS.len() {
             let at = (turn + round) % WAYS.len();
             let request = request(WAYS[at], &mock::model(1, pause, pause));
