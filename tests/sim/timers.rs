@@ -5,8 +5,8 @@ use std::time::Duration;
 use lmserver::runtime::sys::sim::{Host, Name, Net, Peer, Weather};
 use lmserver::runtime::time::Moment;
 
-use crate::client::Question;
-use crate::scene::{Scene, UPSTREAM, begun, chunk, delta, scene, second, watched};
+use crate::client::{Fetch, Question};
+use crate::scene::{Scene, UPSTREAM, begun, chunk, delta, scene, second, watched, whole};
 use crate::script::Act;
 use crate::watcher::{Leg, Via, Watcher};
 
@@ -125,4 +125,24 @@ fn tls_that_never_comes_about_is_a_connect_timeout_and_nonsense_is_unreachable()
         assert!(last.at < Moment(100));
         scene.world.expect_nothing_left();
     }
+}
+
+#[test]
+fn answers_that_are_over_wake_nobody() {
+    let answer = vec![Act::Send(whole(&["Hello"]))];
+    let mut scene = watched(answer);
+    scene.world.run(Duration::from_secs(10));
+    for _ in 1..100 {
+        let ask = Fetch::post_chat("default", "hi", Weather::default());
+        let watcher = Watcher::new(vec![Leg::new(Via::Sse11)]);
+        scene.world.add(Question::new(ask, vec![watcher]));
+        scene.world.run(Duration::from_secs(10));
+        // They are not over at the same moment.
+        scene.world.pass(Duration::from_millis(17));
+    }
+    let before = scene.world.reactor.metrics().turns;
+    scene.world.pass(Duration::from_secs(1200));
+    let turns = scene.world.reactor.metrics().turns - before;
+    assert!(turns < 20, "{turns} turns for nothing");
+    scene.world.expect_nothing_left();
 }
