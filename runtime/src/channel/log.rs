@@ -84,16 +84,17 @@ impl Log {
         self.dead_events = 0;
     }
 
-    /// Forgets what is dead, which is all, and gives back the memory beyond what as much again
-    /// would need, or more of it where that is much.
+    /// Forgets what is dead, which is all, and gives back memory where that is much more than as
+    /// much again would need. Room for one event more than there was stays, or every event would
+    /// take it anew.
     fn forget_all(&mut self) {
-        let kept = self.bytes.len().clamp(LEAST_KEPT, MOST_KEPT);
+        let wanted = self.bytes.len() + self.newest / 2;
         self.base += self.bytes.len() as u64;
         self.bytes.clear();
-        self.bytes.shrink_to(kept);
-        let kept = self.ends.len().max(LEAST_ROOM / size_of::<u32>());
+        shrink(&mut self.bytes, wanted.max(LEAST_KEPT));
+        let wanted = self.ends.len().max(LEAST_ROOM / size_of::<u32>());
         self.ends.clear();
-        self.ends.shrink_to(kept.min(MOST_KEPT / size_of::<u32>()));
+        shrink(&mut self.ends, wanted);
         self.dead_bytes = 0;
         self.dead_events = 0;
     }
@@ -222,6 +223,14 @@ fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
     }
 }
 
+/// Gives back room beyond twice of what is wanted, and beyond [`MOST_KEPT`] bytes.
+fn shrink<T>(vector: &mut Vec<T>, wanted: usize) {
+    let most = MOST_KEPT / size_of::<T>();
+    if vector.capacity() > (2 * wanted).min(most) {
+        vector.shrink_to(wanted.min(most));
+    }
+}
+
 /// Bytes of room that a log keeps when it forgets everything: as many as it had, within these.
 const LEAST_KEPT: usize = 512;
 const MOST_KEPT: usize = 8 * 1024;
@@ -316,6 +325,25 @@ mod tests {
         assert_eq!((log.start_of(101), log.end()), (Some(end), end + 1));
         log.trim_before(102);
         assert!(log.bytes.capacity() <= LEAST_KEPT);
+    }
+
+    #[test]
+    fn events_of_one_size_take_their_room_once() {
+        for size in 1..4000 {
+            let mut log = Log::default();
+            let mut rooms = Vec::new();
+            for offset in 1..=6 {
+                log.push(|out| out.extend(std::iter::repeat_n(7, size)));
+                rooms.push((log.bytes.capacity(), log.ends.capacity()));
+                log.trim_before(offset + 1);
+                rooms.push((log.bytes.capacity(), log.ends.capacity()));
+            }
+            let settled = &rooms[3..];
+            assert!(
+                settled.iter().all(|room| *room == settled[0]),
+                "{size}: {rooms:?}"
+            );
+        }
     }
 
     #[test]
