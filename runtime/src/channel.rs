@@ -173,6 +173,7 @@ impl Channel {
     /// Forgets events of an open channel beyond its history or its bytes, and of each view what
     /// even slow subscribers are not given any more. The bound
     /// in bytes leaves the newest event.
+    #[inline(never)]
     fn trim(&mut self, max_bytes: usize) {
         let newest = self.log.last_offset();
         let logs = 1 + self.views.iter().flatten().count();

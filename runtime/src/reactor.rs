@@ -305,6 +305,7 @@ impl<S: Sys> Reactor<S> {
         self.enqueue(id);
     }
 
+    #[cold]
     fn reload(&mut self) {
         match self.service.reload() {
             Some(routing) => {

@@ -24,6 +24,7 @@ impl Moment {
 
     /// The first moment from `self` on that is a multiple of `step`: what need not be punctual is
     /// done together with its neighbours, for one wake-up.
+    #[inline]
     #[must_use]
     pub fn rounded_up(self, step: Duration) -> Self {
         let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -171,6 +171,7 @@ impl ChunkDecoder {
         self.digits = 0;
     }
 
+    #[inline(never)]
     fn next(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {
             State::Size | State::SizeLf => self.next_in_size(byte),

@@ -313,9 +313,13 @@ impl Decoder {
         }
     }
 
-    /// Adds a data line to the block's own copy.
+    /// Adds a data line, if there is one, to the block's own copy.
     fn keep(&mut self, data: Option<&[u8]>) -> Result<(), Error> {
-        let Some(data) = data else { return Ok(()) };
+        data.map_or(Ok(()), |data| self.copy(data))
+    }
+
+    #[inline(never)]
+    fn copy(&mut self, data: &[u8]) -> Result<(), Error> {
         let separator = usize::from(self.has_data);
         if self
             .data

@@ -79,6 +79,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn accept_from(&mut self, index: usize) {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get_mut(index) else {

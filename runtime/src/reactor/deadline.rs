@@ -26,6 +26,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// A run's hint has come true: is one of its deadlines due?
+    #[inline(never)]
     pub(super) fn expire_run(&mut self, id: RunId, hint: Moment) {
         let Some(run) = self.runs.get_mut(id).filter(|run| run.armed == hint) else {
             return;

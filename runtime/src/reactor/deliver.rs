@@ -90,6 +90,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Whoever fell behind in one channel gets nothing of another past its connection: it may be
     /// in the middle of an event.
+    #[inline(never)]
     fn demote_all(&mut self, conns: &[ConnId]) {
         for id in conns {
             if self
@@ -236,6 +237,7 @@ impl<S: Sys> Fan<'_, S> {
     }
 
     /// A subscriber could not take everything: its connection takes over from there.
+    #[cold]
     fn fall_behind(
         &mut self,
         subscriber: &mut Subscriber,

@@ -49,6 +49,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// A name was looked up.
+    #[inline(never)]
     pub(super) fn resolved(&mut self, ticket: u64, addrs: io::Result<Vec<SocketAddr>>) {
         let id = DialId::from_ticket(ticket);
         let Some(dial) = self.dials.get_mut(id) else {
@@ -193,6 +194,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Takes bytes of a connection that is being made: the proxy's answer.
+    #[inline(never)]
     pub(super) fn feed_dial(&mut self, id: DialId, conn_id: ConnId, bytes: &[u8]) {
         let Some(dial) = self.dials.get_mut(id) else {
             return self.close(conn_id);
@@ -267,6 +269,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// A dial's hint has come true: is one of its deadlines due?
+    #[inline(never)]
     pub(super) fn expire_dial(&mut self, id: DialId, hint: Moment) {
         let Some(dial) = self.dials.get_mut(id).filter(|dial| dial.armed == hint) else {
             return;

@@ -42,6 +42,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// An attempt has failed: the next target, the same again, or the terminal event.
+    #[cold]
     pub(super) fn fail_attempt(&mut self, id: RunId, error: ProviderError) {
         let may_retry = error.retryable && error.code != ErrorCode::Internal;
         self.fail(id, error, may_retry, None);

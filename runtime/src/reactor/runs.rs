@@ -168,6 +168,7 @@ impl<S: Sys> Reactor<S> {
         self.note_answer(id);
     }
 
+    #[cold]
     fn cut(&mut self, id: RunId, why: &str) -> bool {
         let mut failure = Failure::new(ErrorCode::TooLarge, why);
         self.name_target(id, &mut failure);
@@ -255,6 +256,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Nobody has listened to a channel for too long.
+    #[cold]
     pub(super) fn abandon(&mut self, channel: ChannelId) {
         let run = self.channels.get(channel).and_then(|channel| channel.run);
         let run = run.and_then(|id| self.runs.get(id));

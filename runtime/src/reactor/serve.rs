@@ -473,6 +473,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// A connection's hint has come true: is one of its deadlines due?
+    #[inline(never)]
     pub(super) fn expire_conn(&mut self, id: ConnId, hint: Moment) {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.armed == hint) else {
             return;

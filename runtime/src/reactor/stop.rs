@@ -43,6 +43,7 @@ impl Stop {
 
 impl<S: Sys> Reactor<S> {
     /// A signal to stop: gracefully, or at once if it is not the first.
+    #[cold]
     pub(super) fn begin_stop(&mut self) {
         match self.stop {
             Stop::Running => {
@@ -81,6 +82,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Is a finished answer still on its way to somebody?
+    #[cold]
     fn has_readers_of_finished(&self) -> bool {
         self.conns.iter().any(|(_, conn)| self.reads_finished(conn))
     }
@@ -105,6 +107,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[cold]
     fn begin_closing(&mut self) {
         self.close_listeners();
         let runs: Vec<RunId> = self.runs.iter().map(|(id, _)| id).collect();

@@ -214,6 +214,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Reads on to the end of an answer's framing.
+    #[inline(never)]
     pub(super) fn feed_trailing(&mut self, conn_id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(conn_id) else {
             return;

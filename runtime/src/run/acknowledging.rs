@@ -33,6 +33,7 @@ impl Acknowledging {
     }
 
     /// They were held back there, and the next bytes came after so long.
+    #[inline(never)]
     pub(crate) fn note(&mut self, place: &Endpoint, pause: Duration) {
         if !self.places.contains_key(place) {
             self.places.insert(place.clone(), Tried::default());

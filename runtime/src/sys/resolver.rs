@@ -104,6 +104,7 @@ impl Resolver {
     }
 
     /// Takes the answers that have come.
+    #[cold]
     pub(super) fn collect(&mut self, out: &mut Vec<SysEvent>) {
         for Answer { question, addrs } in self.answers.try_iter() {
             for ticket in self.waiting.remove(&question.name).unwrap_or_default() {
