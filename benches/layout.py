@@ -159,7 +159,8 @@ def pattern(name):
 def groups(of_address):
     """The functions of each group, in the order of their first run."""
     start, token, question = {}, {}, {}
-    for sections, asked in [(PLAIN, question) for question in QUESTIONS] + [(sections, None) for sections in STARTS]:
+    runs = [(PLAIN, asked) for asked in QUESTIONS] + [(sections, None) for sections in STARTS]
+    for sections, asked in runs:
         at_start, since = trace(sections, asked)
         start.update((of_address[address], None) for address in at_start if address in of_address)
         most = collections.Counter()

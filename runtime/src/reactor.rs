@@ -13,6 +13,8 @@
 //! - A connection is read at most once a turn, [`READ_BYTES`] at most; whoever has more goes to
 //!   the back of the queue.
 //! - Subscribers are written once a turn: what a busy turn appended leaves in one write.
+//! - What rarely runs is `#[cold]` or `#[inline(never)]`: a token that comes alone finds little of
+//!   the code in the caches, and what lies between is fetched with it.
 
 use std::collections::VecDeque;
 use std::io;

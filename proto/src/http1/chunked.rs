@@ -171,6 +171,7 @@ impl ChunkDecoder {
         self.digits = 0;
     }
 
+    /// Byte by byte. Apart, so that a chunk that came whole does not drag this along.
     #[inline(never)]
     fn next(&mut self, byte: u8) -> Result<State, Error> {
         match self.state {

@@ -318,6 +318,7 @@ impl Decoder {
         data.map_or(Ok(()), |data| self.copy(data))
     }
 
+    /// Apart, so that an event whose bytes came together does not drag this along.
     #[inline(never)]
     fn copy(&mut self, data: &[u8]) -> Result<(), Error> {
         let separator = usize::from(self.has_data);

@@ -91,10 +91,10 @@ impl Log {
         let wanted = self.bytes.len() + self.newest / 2;
         self.base += self.bytes.len() as u64;
         self.bytes.clear();
-        shrink(&mut self.bytes, wanted.max(LEAST_KEPT));
+        give_back(&mut self.bytes, wanted.max(LEAST_KEPT));
         let wanted = self.ends.len().max(LEAST_ROOM / size_of::<u32>());
         self.ends.clear();
-        shrink(&mut self.ends, wanted);
+        give_back(&mut self.ends, wanted);
         self.dead_bytes = 0;
         self.dead_events = 0;
     }
@@ -224,7 +224,7 @@ fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
 }
 
 /// Gives back room beyond twice of what is wanted, and beyond [`MOST_KEPT`] bytes.
-fn shrink<T>(vector: &mut Vec<T>, wanted: usize) {
+fn give_back<T>(vector: &mut Vec<T>, wanted: usize) {
     let most = MOST_KEPT / size_of::<T>();
     if vector.capacity() > (2 * wanted).min(most) {
         vector.shrink_to(wanted.min(most));
