@@ -82,6 +82,8 @@ impl Fields {
     ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.entries
             .iter()
+            // Most names differ by their length already.
+            .filter(|entry| (entry.value - entry.start) as usize == name.len())
             .map(|entry| self.parts(*entry))
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value)

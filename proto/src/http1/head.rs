@@ -48,7 +48,18 @@ impl Search {
     };
 
     /// Goes on with the search; `head` is all that came of it so far.
+    ///
+    /// The first line of a head that came whole is not looked at: reading the head does it.
     pub(super) fn run(&mut self, kind: Kind, head: &[u8], limits: &Limits) -> Result<Found, Error> {
+        let is_first = self.lines == 0;
+        let found = self.go_on(kind, head, limits);
+        if is_first && self.lines > 0 && !matches!(found, Ok(Found::End { .. })) {
+            check_first_line(kind, head)?;
+        }
+        found
+    }
+
+    fn go_on(&mut self, kind: Kind, head: &[u8], limits: &Limits) -> Result<Found, Error> {
         // Behind the limit nothing is looked at, so that a cut cannot change the verdict.
         let limit = limits.head_bytes.min(u32::MAX as usize);
         let window = head.get(..limit).unwrap_or(head);
@@ -93,18 +104,15 @@ impl Search {
         })
     }
 
-    /// Looks at a line as soon as it ended.
+    /// Looks at a field line as soon as it ended.
     fn check_line(&mut self, kind: Kind, line: &[u8], limits: &Limits) -> Result<(), Error> {
-        if self.lines == 0 {
-            match kind {
-                Kind::Request => drop(read_request_line(line)?),
-                Kind::Response => drop(read_status_line(line)?),
-            }
-        } else if self.lines as usize > limits.header_count {
+        if self.lines as usize > limits.header_count {
             return Err(Error::TooManyFields {
                 limit: limits.header_count,
             });
-        } else if line.first().copied().is_some_and(is_blank)
+        }
+        if self.lines > 0
+            && line.first().copied().is_some_and(is_blank)
             // RFC 9112 §5.2: a server refuses, a user agent reads it as a space. Before the
             // first field there is nothing to continue (§2.2).
             && (kind == Kind::Request || self.lines == 1)
@@ -130,6 +138,16 @@ pub(super) fn empty_lines(input: &[u8], seen: &mut u8) -> Result<usize, Error> {
         skipped += 2;
     }
     Ok(skipped)
+}
+
+/// Whether the first line, which has ended, can begin a head. Nothing behind it is told of before.
+#[cold]
+fn check_first_line(kind: Kind, head: &[u8]) -> Result<(), Error> {
+    let (line, _) = split_line(head).unwrap_or_default();
+    match kind {
+        Kind::Request => read_request_line(line).map(|_| ()),
+        Kind::Response => read_status_line(line).map(|_| ()),
+    }
 }
 
 /// Whether the first bytes can begin a head: who speaks another protocol learns it at once.
@@ -327,8 +345,9 @@ fn check_host(version: Version, fields: &Fields) -> Result<(), Error> {
 }
 
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memmem::find(text, b"\r\n")?;
-    Some((text.get(..end)?, text.get(end + 2..)?))
+    let end = memchr::memchr2(b'\r', b'\n', text)?;
+    let (line, rest) = text.split_at_checked(end)?;
+    Some((line, rest.strip_prefix(b"\r\n")?))
 }
 
 /// A window never exceeds 32 bits.
