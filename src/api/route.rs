@@ -109,8 +109,9 @@ impl<'a> Route<'a> {
 
     /// Whether the method is one of those.
     pub(super) fn allows(self, method: &Method) -> bool {
-        self.allow()
-            .split(", ")
+        let methods = self.allow().split([',', ' ']);
+        methods
+            .into_iter()
             .any(|allowed| allowed == method.as_str())
     }
 }
