@@ -129,6 +129,10 @@ impl Exchange {
             return;
         }
         self.compact();
+        if self.buf.capacity() == 0 {
+            // The head is short, and what follows it is waited for: no moving then.
+            self.buf.reserve(bytes.len().max(KEPT_BYTES_MAX));
+        }
         self.buf.extend_from_slice(bytes);
     }
 
@@ -344,20 +348,52 @@ pub fn write_request<'a>(
     body: &[u8],
 ) {
     out.reserve(body.len() + target.len() + 256);
-    out.extend_from_slice(method.as_str().as_bytes());
-    out.push(b' ');
-    for byte in target.bytes() {
-        if byte.is_ascii_graphic() && byte != b'#' {
-            out.push(byte);
-        } else {
-            crate::percent::encode_byte(byte, out);
-        }
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_request_line(out, method, target);
     write_field(out, "Host", host.as_bytes());
     for (name, value) in fields {
         write_field(out, name, value.as_bytes());
     }
+    write_content(out, method, body);
+}
+
+/// Writes a whole request whose fields but `Content-Length` are written already, as
+/// [`write_field`](super::write_field) does it: `Host` first, then the others. It is for who sends the same fields again and again.
+pub fn write_request_of(
+    out: &mut Vec<u8>,
+    method: &Method,
+    target: &str,
+    lines: &[&[u8]],
+    body: &[u8],
+) {
+    let fields: usize = lines.iter().map(|lines| lines.len()).sum();
+    out.reserve(body.len() + target.len() + fields + 64);
+    write_request_line(out, method, target);
+    for lines in lines {
+        out.extend_from_slice(lines);
+    }
+    write_content(out, method, body);
+}
+
+fn write_request_line(out: &mut Vec<u8>, method: &Method, target: &str) {
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    let may_stand = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if target.bytes().all(may_stand) {
+        out.extend_from_slice(target.as_bytes());
+    } else {
+        for byte in target.bytes() {
+            if may_stand(byte) {
+                out.push(byte);
+            } else {
+                crate::percent::encode_byte(byte, out);
+            }
+        }
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// The length, the end of the head, and the content.
+fn write_content(out: &mut Vec<u8>, method: &Method, body: &[u8]) {
     if !body.is_empty() || matches!(method, Method::Post | Method::Put | Method::Patch) {
         write_field(out, "Content-Length", body.len().to_string().as_bytes());
     }

@@ -1,9 +1,13 @@
 //! One configured server: where it is, with which header fields it is spoken to, and which keys
 //! must never be shown.
 
+use std::fmt;
+
 use lmserver_proto::http1::Method;
-use lmserver_proto::http1::client::write_request;
+use lmserver_proto::http1::client::write_request_of;
+use lmserver_proto::http1::write_field;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::http_provider::error::Speaker;
 use crate::plugin::provider::{
@@ -21,10 +25,33 @@ pub struct Instance {
     /// The query of the base URL.
     query: Option<Box<str>>,
     api_key: Option<Secret>,
-    /// The fields of every request, `Host` and length apart.
-    fields: Vec<(String, Secret)>,
+    /// The names of the fields of every request, `Host` and length apart.
+    names: Vec<String>,
+    /// The same fields as they go over the wire, behind `Host`.
+    lines: Lines,
     /// What must not appear in a message.
     secrets: Vec<Secret>,
+}
+
+/// Header fields as they go over the wire. There are keys among them, so that they are not shown.
+struct Lines(Zeroizing<Vec<u8>>);
+
+impl Lines {
+    fn new(host: &str) -> Self {
+        let mut lines = Self(Zeroizing::default());
+        lines.add("Host", host);
+        lines
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        write_field(&mut self.0, name, value.as_bytes());
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// What a kind of provider is like where its section says nothing.
@@ -69,13 +96,14 @@ impl Instance {
             usual.eq_ignore_ascii_case(host)
         });
         let mut instance = Self {
+            lines: Lines::new(&url.host_field()),
             host: url.host_field(),
             endpoint: url.endpoint,
             path: url.path,
             query: url.query,
             secrets: settings.api_key.iter().cloned().collect(),
             api_key: settings.api_key,
-            fields: Vec::new(),
+            names: Vec::new(),
         };
         for (name, value) in settings.headers {
             if let Err(mistake) = check_field(&name, value.expose()) {
@@ -85,14 +113,11 @@ impl Instance {
             if is_confidential(&name) {
                 instance.secrets.push(value.clone());
             }
-            instance.fields.push((name, value));
+            instance.add(name, value.expose());
         }
         instance.authorize(defaults.auth, section);
-        let has_key = instance.api_key.is_some()
-            || instance
-                .fields
-                .iter()
-                .any(|(name, _)| is_confidential(name));
+        let has_key =
+            instance.api_key.is_some() || instance.names.iter().any(|name| is_confidential(name));
         if let Some(variable) = defaults.key_variable.filter(|_| is_usual && !has_key) {
             let host = &instance.endpoint.host;
             section.reject(
@@ -113,16 +138,20 @@ impl Instance {
     /// Adds a header field unless the configuration has its own of that name.
     pub fn add_default(&mut self, name: &str, value: &str) {
         if !self.has_field(name) {
-            let value = Secret::new(value.to_owned());
-            self.fields.push((name.to_owned(), value));
+            self.add(name.to_owned(), value);
         }
+    }
+
+    fn add(&mut self, name: String, value: &str) {
+        self.lines.add(&name, value);
+        self.names.push(name);
     }
 
     /// Takes a header field out of a key of the section.
     pub fn take_field(&mut self, key: &str, name: &str, section: &mut dyn PluginSection) {
         if let Some(value) = section.take_string(key) {
             match check_field(name, &value) {
-                Ok(()) => self.fields.push((name.to_owned(), Secret::new(value))),
+                Ok(()) => self.add(name.to_owned(), &value),
                 Err(mistake) => section.reject(key, &mistake),
             }
         }
@@ -160,9 +189,9 @@ impl Instance {
     /// Has every request a field of this name?
     #[must_use]
     pub fn has_field(&self, name: &str) -> bool {
-        self.fields
+        self.names
             .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+            .any(|other| other.eq_ignore_ascii_case(name))
     }
 
     /// Who speaks, in messages.
@@ -197,17 +226,17 @@ impl Instance {
     /// A `POST` with more header fields, which depend on the request.
     #[must_use]
     pub fn post_signed(&self, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Upstream {
-        let usual = self
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose()));
+        let mut more = Vec::new();
+        for (name, value) in fields {
+            write_field(&mut more, name, value.as_bytes());
+        }
         let mut request = Vec::new();
-        write_request(
+        let lines = [self.lines.0.as_slice(), &more];
+        write_request_of(
             &mut request,
             &Method::Post,
             &self.target(path),
-            &self.host,
-            usual.chain(fields.iter().copied()),
+            &lines,
             body,
         );
         Upstream {
