@@ -86,6 +86,9 @@ impl Event {
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             Self::Start { model } => {
+                // With room for the first text behind it: a log makes as much as half of what it
+                // holds, and this is all.
+                out.reserve(3 * (model.len() + START_BYTES));
                 out.extend_from_slice(br#"{"type":"start","message":"","model":"#);
                 write_json_string(model, out);
             }
@@ -111,6 +114,9 @@ impl Event {
         }
     }
 }
+
+/// Bytes of the first event around the model's name.
+const START_BYTES: usize = 44;
 
 /// A fragment of a tool call. `id` and `name` stand on the first fragment of an `index` only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

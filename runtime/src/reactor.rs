@@ -419,7 +419,10 @@ impl<S: Sys> Reactor<S> {
                 response,
                 leftover,
             } => self.hand_back(conn, answering, response, &leftover),
-            Effect::Begin { run } => self.begin(run),
+            Effect::Begin { run } => {
+                self.begin(run);
+                self.tell_start(run);
+            }
         }
     }
 

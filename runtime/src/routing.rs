@@ -83,7 +83,7 @@ impl Routing {
                 instance: Arc::clone(instance),
                 model: model.into(),
             };
-            return Ok(Plan::in_order([target]));
+            return Ok(Plan::of_one(target));
         }
         Err(match name {
             Some(name) => UnknownModel::Name {

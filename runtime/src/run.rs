@@ -30,6 +30,8 @@ pub(crate) mod warm;
 /// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
 pub(crate) struct Run {
     pub(crate) channel: ChannelId,
+    /// The model of the first event, until that is told: the provider is asked before.
+    pub(crate) untold: Option<Box<str>>,
     /// Whose tokens it spends, as a label of the metrics.
     pub(crate) key: Arc<str>,
     pub(crate) asked: Asked,
@@ -130,6 +132,7 @@ impl Run {
     /// A run before its first attempt.
     pub(crate) fn new(
         channel: ChannelId,
+        model: Box<str>,
         key: Arc<str>,
         request: ChatRequest,
         plan: Plan,
@@ -137,6 +140,7 @@ impl Run {
     ) -> Self {
         Self {
             channel,
+            untold: Some(model),
             key,
             asked: Asked::Whole(Box::new(request)),
             plan,

@@ -281,8 +281,7 @@ impl<S: Sys> Reactor<S> {
             note,
         };
         self.channels.hold(channel, question, self.now);
-        self.append(channel, &Event::Start { model });
-        let run = Run::new(channel, key, request, plan, is_unattended);
+        let run = Run::new(channel, model, key, request, plan, is_unattended);
         let run = self.runs.insert_with(|_| run);
         self.channels.set_run(channel, Some(run));
         self.metrics.runs_started += 1;

@@ -60,6 +60,18 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Publishes a run's first event, if that is still to be told. Nobody sees that it comes behind
+    /// the provider's request: no other event does, nor does anything that reads the channel.
+    pub(super) fn tell_start(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        if let Some(model) = run.untold.take() {
+            let channel = run.channel;
+            self.append(channel, &Event::Start { model });
+        }
+    }
+
     /// Takes what a generation yielded, then how its callback went: events before ends.
     pub(super) fn take_outputs(
         &mut self,
@@ -122,10 +134,7 @@ impl<S: Sys> Reactor<S> {
         if !std::mem::replace(&mut attempt.first_event, true) {
             self.buffers.begun.push(id);
         }
-        if !run.content {
-            run.content = true;
-            run.asked = Asked::Tokens(run.asked.tokens());
-        }
+        run.content = true;
         let channel = run.channel;
         match self.append(channel, &event) {
             Some(Room::Enough) => true,
@@ -149,6 +158,9 @@ impl<S: Sys> Reactor<S> {
 
     /// An attempt has begun to answer.
     fn note_first_event(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.asked = Asked::Tokens(run.asked.tokens());
+        }
         let Some((target, attempt)) = self.runs.get_mut(id).and_then(Run::trying) else {
             return;
         };
@@ -201,6 +213,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Publishes the terminal event and lets the run go.
     pub(super) fn finish_run(&mut self, id: RunId, event: Event) {
+        self.tell_start(id);
         self.note_first_events();
         let Some(mut run) = self.runs.remove(id) else {
             return;

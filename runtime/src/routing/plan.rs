@@ -47,6 +47,18 @@ pub(crate) enum Choice {
 }
 
 impl Plan {
+    /// A plan of one target.
+    #[must_use]
+    pub fn of_one(target: Target) -> Self {
+        Self {
+            targets: Arc::new([Planned {
+                target,
+                weight: 1,
+                group: 0,
+            }]),
+        }
+    }
+
     /// A plan of targets that are asked in order.
     #[must_use]
     pub fn in_order(targets: impl IntoIterator<Item = Target>) -> Self {
@@ -94,6 +106,18 @@ impl Plan {
         standing: &dyn Fn(&Target) -> Standing,
         random: &mut dyn FnMut() -> u64,
     ) -> Choice {
+        // Where there is no choice: most plans are of one target.
+        if let [only] = &*self.targets
+            && only.weight > 0
+            && !tried.has(0)
+        {
+            return match standing(&only.target) {
+                Standing::Free => Choice::Ask(0),
+                Standing::Busy => Choice::Wait(0),
+                Standing::Full => Choice::Full(0),
+                Standing::Shut(until) => Choice::Nobody(Some(until)),
+            };
+        }
         let mut first = 0;
         let mut earliest = None;
         for group in self.targets.chunk_by(|a, b| a.group == b.group) {
