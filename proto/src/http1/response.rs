@@ -96,7 +96,9 @@ pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, date: &str, end
     out.reserve(fields + response.lines.len() + response.body.len() + 160);
     write_status_line(out, response.status);
     // RFC 9110 §6.6.1
-    write_field(out, "Date", date.as_bytes());
+    for part in ["Date: ", date, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
     for (name, value) in &response.fields {
         write_field(out, name, value.as_bytes());
     }
@@ -105,7 +107,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, date: &str, end
         Some(Framing::Length(length)) => {
             write_field(out, "Content-Length", length.to_string().as_bytes());
         }
-        Some(Framing::Chunked) => write_field(out, "Transfer-Encoding", b"chunked"),
+        Some(Framing::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Some(Framing::UntilClose) | None => {}
     }
     // RFC 9112 §9.3 and §9.6: said only where it differs from the version's default.
@@ -120,7 +122,9 @@ pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, date: &str, end
 /// `HTTP/1.1` even to an HTTP/1.0 client (RFC 9110 §6.2: the version is the sender's own).
 pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.to_string().as_bytes());
+    for place in [100, 10, 1] {
+        out.push(b'0' + (status / place % 10) as u8);
+    }
     out.push(b' ');
     out.extend_from_slice(reason_phrase(status).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -18,6 +18,9 @@ pub struct Template {
     around: Vec<u8>,
     /// Where the gap is; 0 while nothing is known.
     gap: usize,
+    /// Was an event offered? The first one is passed over: it is waited for, and the next ones
+    /// often differ from it.
+    was_offered: bool,
 }
 
 impl Template {
@@ -37,6 +40,9 @@ impl Template {
 
     /// Learns an event that says `text`, a string borrowed from its `data`, and nothing else.
     pub fn learn(&mut self, data: &[u8], text: &str) {
+        if !std::mem::replace(&mut self.was_offered, true) {
+            return;
+        }
         let start = text.as_ptr().addr().wrapping_sub(data.as_ptr().addr());
         let around = data.split_at_checked(start).and_then(|(before, rest)| {
             let behind = rest.strip_prefix(text.as_bytes())?.strip_prefix(b"\"")?;
@@ -61,7 +67,10 @@ mod tests {
     fn learnt(data: &str, text: &str) -> Template {
         let at = data.find(text).unwrap();
         let mut template = Template::default();
-        template.learn(data.as_bytes(), &data[at..at + text.len()]);
+        for _ in 0..2 {
+            assert_eq!(template.text(data.as_bytes()), None);
+            template.learn(data.as_bytes(), &data[at..at + text.len()]);
+        }
         template
     }
 

@@ -28,6 +28,7 @@ use lmserver_runtime::plugin::transport::{
 use lmserver_runtime::time::Moment;
 
 use crate::dialect::{About, Telling};
+use crate::json;
 use crate::sse::{SILENT, framed};
 
 /// Tells one answer to one client.
@@ -182,8 +183,11 @@ impl Client {
             bytes.truncate(lines.of_stream);
         }
         if let Some(name) = self.telling.elapsed_field() {
-            let elapsed = now.since(self.began).as_millis().to_string();
-            write_field(&mut bytes, name, elapsed.as_bytes());
+            let elapsed = now.since(self.began).as_millis();
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b": ");
+            json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), &mut bytes);
+            bytes.extend_from_slice(b"\r\n");
         }
         bytes
     }

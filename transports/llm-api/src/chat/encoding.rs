@@ -96,6 +96,7 @@ impl Choice {
         }
         if !self.has_begun {
             self.has_begun = true;
+            out.reserve(2 * self.head.len() + FIRST_ROOM);
             let role = br#"{"role":"assistant","content":"","refusal":null}"#;
             self.chunk(out, None, |out| out.extend_from_slice(role));
         }
@@ -208,6 +209,9 @@ fn write_error(entry: &Entry<'_>, out: &mut Vec<u8>) {
     let code = ErrorCode::parse(word("code")).unwrap_or(ErrorCode::Internal);
     data(out, |out| openai::error(code, word("message"), out));
 }
+
+/// Bytes of the first two chunks behind their heads, with a text of usual size.
+const FIRST_ROOM: usize = 256;
 
 /// What stands in the JSON of a call's fragment before its index.
 const CALL: &[u8] = br#"{"type":"tool_call","message":"","index":"#;
