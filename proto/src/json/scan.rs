@@ -195,7 +195,23 @@ impl<'a> Scanner<'a> {
     fn raw_string(&mut self) -> Option<RawString<'a>> {
         self.open(b'"')?;
         let text = self.rest;
-        let mut at = 0;
+        let (bytes, behind) = text.split_at_checked(plain_length(text))?;
+        let Some(rest) = behind.strip_prefix(b"\"") else {
+            return self.escaped_string(bytes.len());
+        };
+        self.rest = rest;
+        Some(RawString {
+            bytes,
+            is_escaped: false,
+        })
+    }
+
+    /// The rest of a string that has something to look at behind so many bytes. Apart, since most
+    /// strings have nothing.
+    #[inline(never)]
+    fn escaped_string(&mut self, plain: usize) -> Option<RawString<'a>> {
+        let text = self.rest;
+        let mut at = plain;
         let mut is_escaped = false;
         loop {
             at += plain_length(text.get(at..)?);
@@ -287,7 +303,8 @@ const TOPS: u64 = ONES << 7;
 /// string: eight at a time.
 fn plain_length(text: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    let mut rest = text;
+    while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
         // The lowest byte that is marked is always right; above it a borrow may mark others.
         let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
@@ -299,8 +316,8 @@ fn plain_length(text: &[u8]) -> usize {
             return at + (marked.trailing_zeros() / 8) as usize;
         }
         at += 8;
+        rest = behind;
     }
-    let rest = text.get(at..).unwrap_or_default();
     let plain = |byte: &&u8| !matches!(**byte, b'"' | b'\\' | ..0x20);
     at + rest.iter().take_while(plain).count()
 }

@@ -31,13 +31,46 @@ pub(crate) fn body(dialect: &Dialect, request: &ChatRequest, model: &str) -> Vec
     if dialect.include_usage && !request.extra.contains_key("stream_options") {
         out.extend_from_slice(b",\"stream_options\":{\"include_usage\":true}");
     }
-    for (name, value) in options(dialect, request) {
-        if name != "model" && name != "stream" {
-            write_entry(&name, &value, &mut out);
-        }
+    if has_options(request) {
+        write_options(dialect, request, &mut out);
     }
     out.push(b'}');
     out
+}
+
+/// Is there anything but the conversation? Metadata goes nowhere without an option.
+fn has_options(request: &ChatRequest) -> bool {
+    let ChatRequest {
+        messages: _,
+        system: _,
+        temperature: None,
+        top_p: None,
+        max_tokens: None,
+        stop,
+        seed: None,
+        tools: None,
+        tool_choice: None,
+        response_format: None,
+        reasoning_effort: None,
+        user: None,
+        metadata: _,
+        options,
+        extra,
+    } = request
+    else {
+        return true;
+    };
+    !stop.is_empty() || !options.is_empty() || !extra.is_empty()
+}
+
+/// Out of line: many questions have none, and the first token waits for each line of code.
+#[inline(never)]
+fn write_options(dialect: &Dialect, request: &ChatRequest, out: &mut Vec<u8>) {
+    for (name, value) in options(dialect, request) {
+        if name != "model" && name != "stream" {
+            write_entry(&name, &value, out);
+        }
+    }
 }
 
 /// All but the conversation, and what every request has.

@@ -46,8 +46,8 @@ impl<S: Sys> Reactor<S> {
             } else {
                 self.metrics.upstream_reuses += 1;
             }
-            self.note_traffic(&key, &instance);
-            return self.ask_on(id, idle.conn);
+            self.ask_on(id, idle.conn);
+            return self.note_traffic(&key, &instance);
         }
         let dial = self.dial(Purpose::Run(id), key, instance);
         if let Some(attempt) = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut()) {

@@ -1,7 +1,5 @@
 //! Idle connections to providers, kept for the next request to the same place.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(50);
 
 /// What a connection must have in common with a request to serve it: the endpoint, the way there
 /// and whom it trusted.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PoolKey {
     endpoint: Endpoint,
     proxy: Option<(Box<str>, u16)>,
@@ -39,12 +37,6 @@ impl PartialEq for SameTrust {
 
 impl Eq for SameTrust {}
 
-impl Hash for SameTrust {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0.0).hash(state);
-    }
-}
-
 impl PoolKey {
     pub(crate) fn new(endpoint: &Endpoint, instance: &Instance) -> Self {
         Self {
@@ -62,10 +54,11 @@ impl PoolKey {
     }
 }
 
-/// The idle connections by place, the latest used last.
+/// The idle connections by place, the latest used last. Places are as few as providers, and looked
+/// through. One whose connections are all in use stays, until there is a new one.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: HashMap<PoolKey, Vec<Idle>>,
+    places: Vec<(PoolKey, Vec<Idle>)>,
 }
 
 /// An idle connection.
@@ -79,7 +72,11 @@ pub(crate) struct Idle {
 impl Pool {
     /// Keeps a connection; the one that must make room for it, if any.
     pub(crate) fn put(&mut self, key: PoolKey, conn: Idle) -> Option<ConnId> {
-        let idle = self.idle.entry(key).or_default();
+        let Some(idle) = self.at(&key) else {
+            self.places.retain(|(_, idle)| !idle.is_empty());
+            self.places.push((key, vec![conn]));
+            return None;
+        };
         idle.push(conn);
         if idle.len() > MOST_IDLE {
             Some(idle.remove(0).conn)
@@ -90,41 +87,43 @@ impl Pool {
 
     /// Takes the connection that was used last.
     pub(crate) fn take(&mut self, key: &PoolKey) -> Option<Idle> {
-        let conn = self.idle.get_mut(key)?.pop();
-        self.idle.retain(|_, idle| !idle.is_empty());
-        conn
+        self.at(key)?.pop()
+    }
+
+    fn at(&mut self, key: &PoolKey) -> Option<&mut Vec<Idle>> {
+        let mut places = self.places.iter_mut();
+        places.find_map(|(place, idle)| (place == key).then_some(idle))
     }
 
     /// Forgets a connection that has ended. False: it was not idle.
     pub(crate) fn remove(&mut self, conn: ConnId) -> bool {
         let mut found = false;
-        for idle in self.idle.values_mut() {
+        for (_, idle) in &mut self.places {
             let before = idle.len();
             idle.retain(|it| it.conn != conn);
             found |= idle.len() < before;
-        }
-        if found {
-            self.idle.retain(|_, idle| !idle.is_empty());
         }
         found
     }
 
     /// How many connections to a place are idle.
     pub(crate) fn idle(&self, key: &PoolKey) -> usize {
-        self.idle.get(key).map_or(0, Vec::len)
+        let mut places = self.places.iter();
+        let found = places.find(|(place, _)| place == key);
+        found.map_or(0, |(_, idle)| idle.len())
     }
 
     /// Where a connection leads, if it was made ahead of need and never used.
     pub(crate) fn place_of_spare(&self, conn: ConnId) -> Option<&PoolKey> {
         let is_it = |it: &Idle| it.conn == conn && it.is_spare;
-        let mut places = self.idle.iter();
+        let mut places = self.places.iter();
         places.find_map(|(key, idle)| idle.iter().any(is_it).then_some(key))
     }
 
     /// All of them, to be closed.
     pub(crate) fn drain(&mut self) -> Vec<ConnId> {
-        self.idle
-            .drain()
+        self.places
+            .drain(..)
             .flat_map(|(_, idle)| idle)
             .map(|it| it.conn)
             .collect()

@@ -96,7 +96,6 @@ impl Choice {
         }
         if !self.has_begun {
             self.has_begun = true;
-            out.reserve(2 * self.head.len() + FIRST_ROOM);
             let role = br#"{"role":"assistant","content":"","refusal":null}"#;
             self.chunk(out, None, |out| out.extend_from_slice(role));
         }
@@ -163,6 +162,9 @@ impl Encoder for Choice {
             && let Some((before, text)) = spoken(entry)
         {
             return write_chunk_of(out, &self.text_parts(before, text));
+        }
+        if !self.has_begun {
+            out.reserve(2 * self.head.len() + FIRST_ROOM);
         }
         framed(self.chunked, out, |out| self.write(entry, out));
     }
