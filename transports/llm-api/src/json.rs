@@ -1,6 +1,32 @@
-//! Writing JSON where its order matters to readers, or its cost.
+//! Writing JSON where its order matters to readers, or its cost; and reading one word of it.
 
+use std::borrow::Cow;
+
+use lmserver_proto::json::scan::Scanner;
 use lmserver_runtime::event::write_json_string;
+use serde_json::Value;
+
+/// The string under a key of an event's document, without a tree of the rest where the document is
+/// an ordinary one.
+pub(crate) fn string_at<'a>(document: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
+    let mut found = None;
+    let mut scanner = Scanner::new(document);
+    let read = scanner.object(&mut |name, scanner| {
+        if name != key.as_bytes() {
+            return scanner.skip();
+        }
+        if !scanner.null() {
+            found = Some(scanner.string()?);
+        }
+        Some(())
+    });
+    if read.is_some() {
+        return found;
+    }
+    let document: Value = serde_json::from_slice(document).ok()?;
+    let text = document.get(key)?.as_str()?;
+    Some(text.to_owned().into())
+}
 
 /// Appends a string.
 pub(crate) fn text(text: &str, out: &mut Vec<u8>) {
@@ -47,6 +73,23 @@ pub(crate) fn list<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_string_is_found_at_its_key_alone() {
+        for (document, want) in [
+            (r#"{"a":"x","b":{"key":"y"},"key":"z","c":1e5}"#, Some("z")),
+            (r#"{"key":"a\nb"}"#, Some("a\nb")),
+            (r#"{"key":null}"#, None),
+            (r#"{"key":7}"#, None),
+            (r#"{"other":"x"}"#, None),
+            (r#"{"key":"x""#, None),
+            ("[]", None),
+            ("", None),
+        ] {
+            let found = string_at(document.as_bytes(), "key");
+            assert_eq!(found.as_deref(), want, "{document}");
+        }
+    }
 
     #[test]
     fn numbers_have_all_their_digits() {

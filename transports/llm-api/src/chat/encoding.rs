@@ -79,12 +79,17 @@ impl Choice {
     }
 
     fn start(&mut self, entry: &Entry<'_>) {
-        let start: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
-        let model = start.get("model").and_then(Value::as_str);
+        let start = entry.json.whole();
+        let model = json::string_at(&start, "model");
         let out = &mut self.head;
         out.clear();
         out.extend_from_slice(b"data: ");
-        chunk_until_choices(entry.channel, entry.created, model.unwrap_or(""), out);
+        chunk_until_choices(
+            entry.channel,
+            entry.created,
+            model.as_deref().unwrap_or(""),
+            out,
+        );
         out.extend_from_slice(br#"[{"index":"#);
         json::number(names::index(entry.channel) as u64, out);
         out.extend_from_slice(br#","delta":"#);
@@ -109,9 +114,9 @@ impl Choice {
                 });
             }
             Kind::End => {
-                let end: Value = serde_json::from_slice(&entry.json.whole()).unwrap_or_default();
-                let reason = end.get("finish_reason").and_then(Value::as_str);
-                let reason = finish_reason(self.form, reason.unwrap_or("stop"));
+                let end = entry.json.whole();
+                let reason = json::string_at(&end, "finish_reason");
+                let reason = finish_reason(self.form, reason.as_deref().unwrap_or("stop"));
                 self.chunk(out, Some(reason), |out| out.extend_from_slice(b"{}"));
             }
             _ => {}
