@@ -68,25 +68,26 @@ impl Registry {
     /// When [`expire`](Self::expire) has something to do. Nobody waits for what is forgotten, so
     /// that may come a little late.
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        let finished = self
-            .finished
-            .front()
-            .map(|(since, _)| late(*since + self.limits.ttl, self.limits.ttl));
-        let tombstone_ttl = self.limits.tombstone_ttl;
-        let tombstone = self
-            .tombstones
-            .oldest()
-            .map(|since| late(since + tombstone_ttl, tombstone_ttl));
-        let unread = self.unread.first().map(|(at, _)| *at);
-        let stale = self
-            .stale_views
-            .front()
-            .map(|(at, _)| late(*at, UNREAD_VIEW_TTL));
-        let history = self.histories.first().map(|(at, _)| *at);
-        [finished, tombstone, unread, stale, history]
-            .into_iter()
-            .flatten()
-            .min()
+        // Every turn asks: one comparison after the other is half the work of a list's minimum.
+        let mut earliest = Moment::NEVER;
+        if let Some((since, _)) = self.finished.front() {
+            let ttl = self.limits.ttl;
+            earliest = earliest.min(late(*since + ttl, ttl));
+        }
+        if let Some(since) = self.tombstones.oldest() {
+            let ttl = self.limits.tombstone_ttl;
+            earliest = earliest.min(late(since + ttl, ttl));
+        }
+        if let Some((at, _)) = self.unread.first() {
+            earliest = earliest.min(*at);
+        }
+        if let Some((at, _)) = self.stale_views.front() {
+            earliest = earliest.min(late(*at, UNREAD_VIEW_TTL));
+        }
+        if let Some((at, _)) = self.histories.first() {
+            earliest = earliest.min(*at);
+        }
+        (earliest != Moment::NEVER).then_some(earliest)
     }
 
     /// Forgets a channel; of a chat the name is remembered.
