@@ -4,7 +4,8 @@
 //! number: `…paced-TOKENS-MICROSECONDS-FIRST`. The head of the answer leaves at once, the first
 //! token after FIRST microseconds, each further one a pause later; with a pause of 0 each leaves as
 //! soon as the socket takes it. Every token is one `write()` of a ready-made buffer, into which its
-//! time is written. When requests came and when connections closed is noted for whoever asks.
+//! time is written. When requests came, answers ended and connections closed is noted for whoever
+//! asks.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -42,6 +43,8 @@ pub struct Mock {
 pub enum Seen {
     /// A request was read.
     Asked(u64),
+    /// The end of an answer was written.
+    Told(u64),
     /// A connection closed in the middle of an answer.
     Broken(u64),
 }
@@ -210,13 +213,15 @@ impl Provider {
             return;
         };
         stream.write_token(&mut self.token);
-        if stream.left.is_some() {
-            stream.next += stream.pause;
-            if stream.is_eager() {
-                self.eager.push(index);
-            } else {
-                self.due.push(Reverse((stream.next, index)));
-            }
+        if stream.left.is_none() {
+            self.note(Seen::Told(now()));
+            return;
+        }
+        stream.next += stream.pause;
+        if stream.is_eager() {
+            self.eager.push(index);
+        } else {
+            self.due.push(Reverse((stream.next, index)));
         }
     }
 
@@ -224,6 +229,9 @@ impl Provider {
         let Some(stream) = self.streams[index].as_mut() else {
             return;
         };
+        if stream.left.is_none() {
+            return;
+        }
         for _ in 0..count {
             if stream.left.is_none() || !stream.unsent.is_empty() {
                 break;
@@ -231,7 +239,9 @@ impl Provider {
             stream.write_token(&mut self.token);
         }
         // A socket that took not everything tells when it takes more.
-        if stream.left.is_some() && stream.unsent.is_empty() {
+        if stream.left.is_none() {
+            self.note(Seen::Told(now()));
+        } else if stream.unsent.is_empty() {
             self.eager.push(index);
         }
     }

@@ -48,12 +48,18 @@ fn exact_window(server: &Server, load: &mut Load, command: &str) -> Result<(Repo
 }
 
 /// The configuration of an lmserver that asks `provider`. Heartbeats and timers are longer than
-/// any window unless `timers` says otherwise; answers are forgotten soon, so that windows do not
-/// pile up.
-fn answering(address: SocketAddrV4, provider: SocketAddrV4, timers: &str) -> String {
+/// any window unless `timers` says otherwise; answers are forgotten after `kept`, so that windows do
+/// not pile up.
+fn answering(
+    address: SocketAddrV4,
+    provider: SocketAddrV4,
+    kept: Duration,
+    timers: &str,
+) -> String {
+    let ttl = kept.as_millis();
     format!(
         "[server]\nlisten = \"{address}\"\n[auth]\napi_keys = [\"{API_KEY}\"]\n\
-         [channels]\nttl = \"1s\"\n[log]\nlevel = \"error\"\n\
+         [channels]\nttl = \"{ttl}ms\"\n[log]\nlevel = \"error\"\n\
          [provider.mock]\nkind = \"openai\"\nbase_url = \"http://{provider}/v1\"\n\
          api_key = \"unused\"\nmodel = \"unused\"\n{timers}"
     )

@@ -246,6 +246,11 @@ impl Server {
         }
     }
 
+    /// Files and sockets that it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.worker)).map_or(0, Iterator::count)
+    }
+
     pub fn memory(&self) -> Memory {
         let read = |file: &str, name: &str| {
             let text = fs::read_to_string(format!("/proc/{}/{file}", self.worker));

@@ -26,6 +26,14 @@ const STREAMS: usize = 50;
 const TOKENS: usize = 50;
 /// Tokens of the answer that is not read: some 4 MB, more than sockets take.
 const UNREAD: usize = 20_000;
+/// Pairs of windows, of which one has the client that does not read.
+const PAIRS: usize = 30;
+/// From the end of that client's answer to the window: what it made to do is done by then.
+const CALM: Duration = Duration::from_millis(250);
+/// How long the server keeps an answer after its end: longer than that and a window.
+const KEPT: Duration = Duration::from_millis(1500);
+/// How late it may forget it.
+const LATE: Duration = Duration::from_millis(200);
 /// Share by which the others may differ: the noise of the comparison.
 const NOISE: f64 = 1.05;
 
@@ -46,7 +54,7 @@ pub fn run(programs: &Programs) -> Result<Table, String> {
     let provider = mock.address;
     let timers = "first_event_timeout = \"500ms\"\nbetween_events_timeout = \"500ms\"\nbreaker_failures = 1000\n";
     let server = Server::configured(programs, |address| {
-        super::answering(address, provider, timers)
+        super::answering(address, provider, KEPT, timers)
     })?;
     for (what, end, has_begun) in [
         ("the client goes, before the first token", End::Gone, false),
@@ -126,7 +134,9 @@ fn closed_in(server: &Server, mock: &Mock, end: End, has_begun: bool) -> Result<
 fn wait_for(mock: &Mock, is_it: impl Fn(&Seen) -> bool) -> Result<u64, String> {
     for _ in 0..5000 {
         let seen = mock.take_seen();
-        if let Some(Seen::Asked(at) | Seen::Broken(at)) = seen.into_iter().find(&is_it) {
+        if let Some(Seen::Asked(at) | Seen::Told(at) | Seen::Broken(at)) =
+            seen.into_iter().find(&is_it)
+        {
             return Ok(at);
         }
         sleep(Duration::from_millis(1));
@@ -134,57 +144,155 @@ fn wait_for(mock: &Mock, is_it: impl Fn(&Seen) -> bool) -> Result<u64, String> {
     Err("the provider saw nothing of it within 5 s".into())
 }
 
-/// What the others see of a client that asks for a long answer and reads nothing of it, beside a
-/// server whose clients all read.
+/// What the others see of a client that asks for a long answer and reads nothing of it.
+///
+/// Windows with that client and without it alternate in one server: two processes of one program
+/// differ by themselves by more than what is looked for. Before each window a client
+/// stalls, and its answer comes to its end; only for a window without it does it go then. So all
+/// windows have the same past, and the answer is in the server's memory in all of them. The two of
+/// a pair change places from pair to pair.
 fn unread(programs: &Programs, mock: &Mock, table: &mut Table) -> Result<(), String> {
-    let provider = mock.address;
-    let start = || Server::configured(programs, |address| super::answering(address, provider, ""));
-    let servers = [start()?, start()?];
-    let mut clients = [
-        Streams::connect(servers[0].address, STREAMS)?,
-        Streams::connect(servers[1].address, STREAMS)?,
-    ];
-    let messages = "[{\"role\":\"user\",\"content\":\"Hello\"}]";
-    let ask = |model: &str| {
-        let body =
-            format!("{{\"model\":\"mock/{model}\",\"stream\":true,\"messages\":{messages}}}");
-        request("POST", "/v1/chat/completions", &body)
-    };
-    let long = ask(&mock::model(UNREAD, Duration::ZERO, Duration::ZERO));
-    let _stalled = stall(servers[0].address, &long)?;
-    Streams::connect(servers[1].address, 1)?.ask(&long, UNREAD, Duration::ZERO)?;
-    let (mut cpu, mut delays) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    let mut before = [0; 2];
-    for round in 0..=ROUNDS {
+    let server = keeping(programs, mock)?;
+    let mut others = Streams::connect(server.address, STREAMS)?;
+    let mut windows: [Vec<Window>; 2] = Default::default();
+    for pair in 0..=PAIRS {
         for turn in 0..2 {
-            let at = (turn + round) % 2;
-            let request = ask(&mock::model(TOKENS, PAUSE, PAUSE));
-            let spent = servers[at].settled_cpu();
-            let seen = clients[at].ask(&request, TOKENS, Duration::from_millis(50))?;
-            let spent = servers[at].settled_cpu() - spent;
-            if round == 0 {
-                before[at] = servers[at].memory().rss;
-            } else {
-                cpu[at].push(spent as f64 / seen.tokens as f64 / 1e3);
-                delays[at].push(median(&seen.delays));
+            let at = (turn + pair) % 2;
+            let window = window(&server, mock, &mut others, at == 0)?;
+            // The first ones open connections and warm up.
+            if pair > 0 {
+                windows[at].push(window);
             }
         }
     }
-    for (what, lists) in [("CPU a token", &cpu), ("median delay", &delays)] {
-        let ratios: Vec<f64> = lists[0].iter().zip(&lists[1]).map(|(a, b)| a / b).collect();
-        let ratio = median(&ratios);
-        let [with, without] = lists.each_ref().map(|it| format!("{:.2} us", median(it)));
-        let what = format!("the others beside a client that stops reading: {what}");
-        table.at_most(&what, [with, without, format!("{ratio:.2}")], ratio, NOISE);
-    }
-    let grown = [0, 1].map(|at: usize| servers[at].memory().rss as f64 - before[at] as f64);
+    let cpu = windows
+        .each_ref()
+        .map(|list| list.iter().map(|it| it.cpu).collect());
+    compare(table, "CPU a token", &cpu);
+    let delay = windows
+        .each_ref()
+        .map(|list| list.iter().map(|it| it.delay).collect());
+    compare(table, "median delay", &delay);
+    let [unread, read] = [false, true].map(|is_read| grown(programs, mock, is_read));
+    let [unread, read] = [unread?, read?];
     let cells = [
-        format!("{:.0} kB", grown[0] / 1e3),
-        format!("{:.0} kB", grown[1] / 1e3),
-        String::new(),
+        format!("{:.0} kB", unread / 1e3),
+        format!("{:.0} kB", read / 1e3),
+        format!("{:+.0} kB", (unread - read) / 1e3),
     ];
-    table.note("  memory grown in those windows", cells);
+    table.note("  RSS that its answer adds: unread / read", cells);
     Ok(())
+}
+
+/// A row of what windows with such a client and without it told, in pairs.
+fn compare(table: &mut Table, what: &str, [with, without]: &[Vec<f64>; 2]) {
+    let ratios: Vec<f64> = with.iter().zip(without).map(|(a, b)| a / b).collect();
+    let ratio = median(&ratios);
+    let [with, without] = [with, without].map(|list| format!("{:.2} us", median(list)));
+    let what = format!("others with / without a client that stops reading: {what}");
+    table.at_most(&what, [with, without, format!("{ratio:.3}")], ratio, NOISE);
+    let [low, high] = [0.25, 0.75].map(|share| percentile(&ratios, share));
+    let half = [String::new(), String::new(), format!("{low:.2}-{high:.2}")];
+    table.note("  the middle half of the pairs", half);
+}
+
+/// A server that keeps answers for as long as a window needs them.
+fn keeping(programs: &Programs, mock: &Mock) -> Result<Server, String> {
+    Server::configured(programs, |address| {
+        super::answering(address, mock.address, KEPT, "")
+    })
+}
+
+/// Bytes by which a fresh server grows with one long answer. That takes a server each: what one has
+/// freed it takes again, and does not grow.
+fn grown(programs: &Programs, mock: &Mock, is_read: bool) -> Result<f64, String> {
+    let server = keeping(programs, mock)?;
+    let mut client = Streams::connect(server.address, 1)?;
+    client.ask(&question(1, PAUSE), 1, Duration::ZERO)?;
+    server.settled_cpu();
+    let before = server.memory().rss;
+    mock.take_seen();
+    let long = question(UNREAD, Duration::ZERO);
+    let _stalled = if is_read {
+        client.ask(&long, UNREAD, Duration::ZERO)?;
+        None
+    } else {
+        Some(stall(server.address, &long)?)
+    };
+    wait_for(mock, |seen| matches!(seen, Seen::Told(_)))?;
+    server.settled_cpu();
+    Ok(server.memory().rss as f64 - before as f64)
+}
+
+/// What the others had of one window, in microseconds.
+struct Window {
+    /// The server's, a token.
+    cpu: f64,
+    delay: f64,
+}
+
+/// One window of the others, with or without a client that has stalled.
+fn window(
+    server: &Server,
+    mock: &Mock,
+    others: &mut Streams,
+    has_stalled: bool,
+) -> Result<Window, String> {
+    mock.take_seen();
+    let begun = now();
+    let mut stalled = Some(stall(server.address, &question(UNREAD, Duration::ZERO))?);
+    let told = wait_for(mock, |seen| matches!(seen, Seen::Told(_)))?;
+    server.settled_cpu();
+    if !has_stalled {
+        let_go(server, stalled.take())?;
+    }
+    sleep_until(told, CALM);
+    let spent = server.settled_cpu();
+    let seen = others.ask(&question(TOKENS, PAUSE), TOKENS, Duration::from_millis(50))?;
+    let spent = server.settled_cpu() - spent;
+    let window = Window {
+        cpu: spent as f64 / seen.tokens as f64 / 1e3,
+        delay: median(&seen.delays),
+    };
+    if std::env::var_os("VERBOSE").is_some() {
+        println!(
+            "stalled: {has_stalled:5}, answer in {:.0} ms, {:.2} us a token, delay {:.2} us",
+            (told - begun) as f64 / 1e6,
+            window.cpu,
+            window.delay
+        );
+    }
+    if has_stalled {
+        let_go(server, stalled)?;
+    }
+    // The next window has its own long answer alone.
+    sleep_until(told, KEPT + LATE);
+    Ok(window)
+}
+
+/// Closes a connection, and waits until the server, which had it until now, has done the same.
+fn let_go(server: &Server, client: Option<TcpStream>) -> Result<(), String> {
+    let open = server.descriptors();
+    drop(client);
+    for _ in 0..5000 {
+        if server.descriptors() < open {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Err("the server had closed the connection, or does not".into())
+}
+
+fn sleep_until(from: u64, later: Duration) {
+    let at = from + later.as_nanos() as u64;
+    sleep(Duration::from_nanos(at.saturating_sub(now())));
+}
+
+fn question(tokens: usize, pause: Duration) -> String {
+    let model = mock::model(tokens, pause, pause);
+    let messages = "[{\"role\":\"user\",\"content\":\"Hello\"}]";
+    let body = format!("{{\"model\":\"mock/{model}\",\"stream\":true,\"messages\":{messages}}}");
+    request("POST", "/v1/chat/completions", &body)
 }
 
 /// A client with the smallest receive buffer, which asks and reads nothing.

@@ -24,6 +24,8 @@ const EAGER_ROUNDS: usize = 16;
 /// Requests for one token, one after the other, in each of so many rounds.
 const FIRSTS: usize = 40;
 const FIRST_ROUNDS: usize = 25;
+/// How long lmserver keeps an answer after its end.
+const KEPT: Duration = Duration::from_secs(1);
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// How a client reaches the provider.
@@ -72,7 +74,7 @@ impl Field {
         let provider = mock.address;
         Ok(Self {
             lmserver: Server::configured(programs, |address| {
-                super::answering(address, provider, "")
+                super::answering(address, provider, KEPT, "")
             })?,
             nginx: Server::nginx(provider)?,
             provider,
