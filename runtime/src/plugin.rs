@@ -10,6 +10,7 @@
 //! one thread. None of them sees a socket, a clock or another plugin.
 
 pub mod access;
+pub mod plain;
 pub mod provider;
 pub mod query;
 pub mod service;

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 pub(super) mod accept;
 mod object;
+mod plain;
 mod question;
 mod state;
 

@@ -1,4 +1,5 @@
-//! A scanner for JSON that comes by the million: the events of a provider's stream.
+//! A scanner for JSON that comes by the million: the events of a provider's stream, and plain
+//! questions.
 //!
 //! It reads what ordinary servers write, once, from front to back, without an allocation where a
 //! string has no escapes, and gives up with `None` on everything else: halves of surrogate pairs,
@@ -23,6 +24,9 @@ use std::borrow::Cow;
 
 /// How deep [`Scanner::skip`] goes before it gives up.
 pub const DEPTH: u32 = 16;
+
+/// Digits that an `f64` holds, whichever they are.
+const EXACT_DIGITS: usize = f64::DIGITS as usize;
 
 /// A place in a document.
 #[derive(Debug, Clone)]
@@ -119,12 +123,34 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// Reads a number without sign and exponent, of so few digits that an `f64` holds all of them.
+    pub fn decimal(&mut self) -> Option<f64> {
+        self.skip_blanks();
+        let whole = self.digits()?;
+        let mut fraction: &[u8] = &[];
+        if let [b'.', rest @ ..] = self.rest {
+            self.rest = rest;
+            fraction = self.run_of_digits();
+            fraction.first()?;
+        }
+        if matches!(self.rest, [b'e' | b'E', ..]) || whole.len() + fraction.len() > EXACT_DIGITS {
+            return None;
+        }
+        // Both are whole numbers that are held exactly, so that nothing is rounded but the quotient.
+        let digits = whole.iter().chain(fraction);
+        let digits = digits.fold(0.0, |value, digit| value * 10.0 + f64::from(digit - b'0'));
+        Some(digits / fraction.iter().fold(1.0, |scale, _| scale * 10.0))
+    }
+
+    /// Reads `true` or `false`.
+    pub fn bool(&mut self) -> Option<bool> {
+        let value = self.word(b"true");
+        (value || self.word(b"false")).then_some(value)
+    }
+
     /// Reads `null`, if that is what comes.
     pub fn null(&mut self) -> bool {
-        self.skip_blanks();
-        let rest = self.rest.strip_prefix(b"null");
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
+        self.word(b"null")
     }
 
     /// Reads any value.
@@ -253,6 +279,14 @@ impl<'a> Scanner<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Takes this word, if it comes next behind blanks.
+    fn word(&mut self, word: &[u8]) -> bool {
+        self.skip_blanks();
+        let rest = self.rest.strip_prefix(word);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
 
     fn skip_blanks(&mut self) {
@@ -477,5 +511,69 @@ mod tests {
         assert_eq!(Scanner::new(b"18446744073709551616").unsigned(), None);
         assert_eq!(Scanner::new(b"1.0").unsigned(), None);
         assert_eq!(Scanner::new(b"-1").unsigned(), None);
+    }
+
+    #[test]
+    fn decimals_are_those_of_another_reader_to_the_bit() {
+        let read = |text: &str| {
+            let mut scanner = Scanner::new(text.as_bytes());
+            let value = scanner.decimal()?;
+            scanner.end().map(|()| value)
+        };
+        for text in ["0", "7", "1.0", "0.70", "0.1", "999999999999999", " 2 "] {
+            assert!(read(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "01",
+            ".5",
+            "1.",
+            "1.e",
+            "1e0",
+            "0.5E1",
+            "null",
+            "\"1\"",
+            "1 2",
+            "1000000000000000",
+            "0.000000000000001",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let mut digits = 1_u64;
+        for _ in 0..5_000 {
+            // Any numbers will do, if they are not all alike.
+            digits = digits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let whole = format!("{:.*}", (digits >> 60) as usize, (digits >> 10).to_string());
+            for at in 1..=whole.len() {
+                let (whole, fraction) = whole.split_at(at);
+                let text = [whole, ".", fraction, "0"].concat();
+                let Some(value) = read(&text) else { continue };
+                let other: f64 = serde_json::from_str(&text).unwrap();
+                assert_eq!(value.to_bits(), other.to_bits(), "{text}");
+                assert_eq!(Ok(value), text.parse::<f64>(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn truth_is_read_as_a_word() {
+        for (text, value) in [
+            ("true", Some(true)),
+            (" false", Some(false)),
+            ("null", None),
+            ("tru", None),
+            ("True", None),
+            ("1", None),
+            ("\"true\"", None),
+            ("", None),
+        ] {
+            assert_eq!(Scanner::new(text.as_bytes()).bool(), value, "{text}");
+        }
+        let mut scanner = Scanner::new(b"truefalse");
+        assert_eq!((scanner.bool(), scanner.end()), (Some(true), None));
     }
 }

@@ -1,22 +1,24 @@
 //! Reading the body of `POST /api/chat`: every key has its type, and what is wrong is named.
 
+use lmserver_runtime::plugin::plain::Question;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::Value;
 
 use super::object::{Object, kind};
+use super::plain;
 use crate::api::refusal::Refusal;
-
-/// What was asked, and of whom.
-#[derive(Debug)]
-pub(super) struct Question {
-    /// The model's name, if one was given.
-    pub(super) model: Option<String>,
-    /// The rest.
-    pub(super) request: ChatRequest,
-}
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Question, Refusal> {
+    match plain::read(body) {
+        Some(question) => Ok(question),
+        None => read_any(body),
+    }
+}
+
+/// Reads a body with all that may be in it. Out of line: a plain question needs nothing of it.
+#[inline(never)]
+pub(super) fn read_any(body: &[u8]) -> Result<Question, Refusal> {
     let mut object = Object::read(body)?;
     object.only(&KEYS)?;
     let messages = conversation(&mut object)?;

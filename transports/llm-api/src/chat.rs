@@ -22,6 +22,7 @@ use lmserver_runtime::plugin::transport::Encoding;
 
 mod encoding;
 pub(crate) mod messages;
+mod plain;
 pub(crate) mod request;
 mod whole;
 

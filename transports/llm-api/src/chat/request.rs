@@ -1,11 +1,11 @@
 //! Reading the body of `POST /v1/chat/completions`: all that OpenAI documents, and what else there
 //! is goes to the provider as it came.
 
+use lmserver_runtime::plugin::plain::Question;
 use lmserver_runtime::plugin::provider::ChatRequest;
 use serde_json::{Map, Value, json};
 
-use super::Form;
-use super::messages;
+use super::{Form, messages, plain};
 use crate::body::{Object, type_of};
 use crate::dialect::{Asked, Mistake};
 
@@ -14,6 +14,15 @@ const COUNT_MAX: u64 = 8;
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
+    match plain::read(body) {
+        Some(asked) => Ok(asked),
+        None => read_any(body),
+    }
+}
+
+/// Reads a body with all that may be in it. Out of line: a plain question needs nothing of it.
+#[inline(never)]
+pub(super) fn read_any(body: &[u8]) -> Result<Asked, Mistake> {
     read_object(Object::read(body)?)
 }
 
@@ -46,18 +55,29 @@ pub(crate) fn read_object(mut object: Object) -> Result<Asked, Mistake> {
         options: options(&mut object)?,
         extra: object.rest(),
     };
-    let form = Form { usage, legacy };
     Ok(Asked {
-        model,
-        request,
         count: usize::try_from(count).unwrap_or(1),
+        ..asked(
+            Question { model, request },
+            is_stream,
+            Form { usage, legacy },
+        )
+    })
+}
+
+/// A question that wants one answer.
+pub(super) fn asked(question: Question, is_stream: bool, form: Form) -> Asked {
+    Asked {
+        model: question.model,
+        request: question.request,
+        count: 1,
         is_stream,
         is_background: false,
         note: Box::default(),
         previous: None,
         referred: Vec::new(),
         telling: form.shared(),
-    })
+    }
 }
 
 /// `stream_options`, of which `include_obfuscation` is left out: this server adds none.
