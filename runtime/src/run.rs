@@ -134,7 +134,7 @@ impl Run {
         channel: ChannelId,
         model: Box<str>,
         key: Arc<str>,
-        request: ChatRequest,
+        request: Box<ChatRequest>,
         plan: Plan,
         is_unattended: bool,
     ) -> Self {
@@ -142,7 +142,7 @@ impl Run {
             channel,
             untold: Some(model),
             key,
-            asked: Asked::Whole(Box::new(request)),
+            asked: Asked::Whole(request),
             plan,
             target: 0,
             tried: Tried::default(),

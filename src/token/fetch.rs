@@ -18,7 +18,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lmserver_runtime::plugin::provider::{BaseUrl, ChatRequest, InvalidUrl};
+use lmserver_runtime::plugin::provider::{BaseUrl, InvalidUrl};
 use lmserver_runtime::plugin::service::{NO_KEY, Query, Submission, WishCx};
 use lmserver_runtime::routing::{Instance, Plan, ProviderTimers, Proxy, Resilience, Target};
 use lmserver_runtime::time::Moment;
@@ -224,7 +224,7 @@ impl Fetched {
         let submission = Submission {
             channel: channel.clone(),
             model: model.clone(),
-            request: ChatRequest::default(),
+            request: Box::default(),
             key: NO_KEY.into(),
             request_bytes: 0,
             plan: Plan::in_order([Target {

@@ -21,7 +21,7 @@ pub struct Question {
     /// The model's name, if one was given.
     pub model: Option<String>,
     /// The rest.
-    pub request: ChatRequest,
+    pub request: Box<ChatRequest>,
 }
 
 /// Reads the value of a key that only one API has. `None`: there is no such key, or no such value.
@@ -126,14 +126,14 @@ mod tests {
         let text = |role, text: &str| Message::new(role, Content::Text(text.into()));
         let want = Question {
             model: Some("m".into()),
-            request: ChatRequest {
+            request: Box::new(ChatRequest {
                 messages: vec![text("system", ""), text("user", "a\né")],
                 temperature: Some(0.7),
                 top_p: Some(1.0),
                 max_tokens: Some(9),
                 user: Some("u".into()),
                 ..ChatRequest::default()
-            },
+            }),
         };
         assert_eq!(read(body), Some(want));
     }

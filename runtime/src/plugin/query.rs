@@ -80,7 +80,7 @@ pub struct Submission {
     /// The model's name as the client gave it, for the `start` event.
     pub model: Box<str>,
     /// The question.
-    pub request: ChatRequest,
+    pub request: Box<ChatRequest>,
     /// Whose tokens it spends, as a label of the metrics: the name of a key, never the key
     /// itself, or [`NO_KEY`].
     pub key: Arc<str>,

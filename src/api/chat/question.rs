@@ -55,7 +55,10 @@ pub(super) fn read_any(body: &[u8]) -> Result<Question, Refusal> {
         metadata: object.object("metadata")?.map(Value::Object),
         extra: object.object("extra")?.unwrap_or_default(),
     };
-    Ok(Question { model, request })
+    Ok(Question {
+        model,
+        request: Box::new(request),
+    })
 }
 
 /// The conversation, from whichever of the two keys it was given by.

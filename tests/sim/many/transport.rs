@@ -154,10 +154,10 @@ impl Service for Application {
         let submission = Submission {
             channel: name.into(),
             model: "default".into(),
-            request: ChatRequest {
+            request: Box::new(ChatRequest {
                 messages: vec![message],
                 ..ChatRequest::default()
-            },
+            }),
             key: NO_KEY.into(),
             request_bytes: body.len(),
             plan: cx.routing.plan(None).unwrap(),

@@ -36,7 +36,7 @@ pub struct Asked {
     /// The model's name, if one was given.
     pub model: Option<String>,
     /// The question.
-    pub request: ChatRequest,
+    pub request: Box<ChatRequest>,
     /// How many answers are wanted, each in a channel of its own; from 1.
     pub count: usize,
     /// Is the answer told while it comes?

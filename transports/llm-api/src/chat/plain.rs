@@ -53,7 +53,7 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Shown {
         model: Option<String>,
-        request: ChatRequest,
+        request: Box<ChatRequest>,
         encoding: &'static str,
         rest: String,
     }

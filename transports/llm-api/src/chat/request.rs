@@ -58,7 +58,10 @@ pub(crate) fn read_object(mut object: Object) -> Result<Asked, Mistake> {
     Ok(Asked {
         count: usize::try_from(count).unwrap_or(1),
         ..asked(
-            Question { model, request },
+            Question {
+                model,
+                request: Box::new(request),
+            },
             is_stream,
             Form { usage, legacy },
         )

@@ -56,7 +56,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
     request.extra = body.rest();
     Ok(Asked {
         model,
-        request,
+        request: Box::new(request),
         count: 1,
         is_stream,
         is_background: false,
@@ -368,7 +368,7 @@ mod tests {
         read(body.to_string().as_bytes())
     }
 
-    fn asked(more: Value) -> ChatRequest {
+    fn asked(more: Value) -> Box<ChatRequest> {
         request(more)
             .unwrap_or_else(|mistake| panic!("{}", mistake.message))
             .request

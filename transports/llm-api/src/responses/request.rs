@@ -86,7 +86,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
     let kept = note::write(&echo, &request.messages);
     Ok(Asked {
         model,
-        request,
+        request: Box::new(request),
         count: 1,
         is_stream,
         is_background,
