@@ -356,8 +356,8 @@ pub fn write_request<'a>(
     write_content(out, method, body);
 }
 
-/// Writes a whole request whose fields but `Content-Length` are written already, as
-/// [`write_field`](super::write_field) does it: `Host` first, then the others. It is for who sends the same fields again and again.
+/// Writes a whole request whose fields but `Content-Length` are written already, as [`write_field`]
+/// does it: `Host` first, then the others. It is for who sends the same fields again and again.
 pub fn write_request_of(
     out: &mut Vec<u8>,
     method: &Method,
