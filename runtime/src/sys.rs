@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::time::Moment;
 
+mod alarm;
 pub mod mio;
 mod resolver;
 #[cfg(any(test, feature = "sim"))]

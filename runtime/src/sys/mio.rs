@@ -25,6 +25,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::SockRef;
 use zeroize::Zeroize;
 
+use super::alarm::Alarm;
 use super::resolver::Resolver;
 use super::{ListenAddr, Signal, SockId, Sys, SysEvent};
 use crate::time::Moment;
@@ -51,12 +52,13 @@ const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEND: SendFlags = SendFlags::empty();
 
-/// A wait of more than this is not worth a reading of the clock of its own.
+/// A wait of more than this is not worth a reading of the clock of its own, and the alarm's.
 const FAR: Duration = Duration::from_millis(250);
 
 const WAKER: Token = Token(usize::MAX - 1);
 const STOP: Token = Token(usize::MAX - 2);
 const RELOAD: Token = Token(usize::MAX - 3);
+const ALARM: Token = Token(usize::MAX - 4);
 
 enum Socket {
     Tcp(TcpStream),
@@ -77,6 +79,7 @@ pub struct MioSys {
     started: Instant,
     /// What the clock said when it was last read.
     read_at: Cell<Moment>,
+    alarm: Alarm,
     random: SystemRandom,
     /// Random bytes of which the first `unused` were given to nobody; zeros behind them.
     pool: [u8; RANDOM_BYTES],
@@ -100,8 +103,10 @@ impl MioSys {
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         Ok(Self {
             poll,
+            alarm,
             events: Events::with_capacity(EVENTS),
             sockets: Vec::new(),
             files: Vec::new(),
@@ -192,15 +197,23 @@ impl MioSys {
         }
     }
 
-    /// How long to wait. The clock shows whole milliseconds that have passed: the wait ends in the
-    /// one asked for. What is far away is reckoned from the last reading, and may come late by
-    /// what has been done since.
-    fn wait_until(&self, until: Moment) -> Duration {
+    /// For how long to wait at most; without limit where the alarm tells. The clock shows whole
+    /// milliseconds that have passed: the wait ends in the one asked for. What is far away is
+    /// reckoned from the last reading, and may come late by what has been done since.
+    fn time_limit(&mut self, until: Option<Moment>) -> Option<Duration> {
+        let until = until?;
         let wait = until.since(self.read_at.get());
-        if wait > FAR {
-            return wait;
+        if wait.is_zero() {
+            return Some(wait);
         }
-        until.since(self.now())
+        if self.alarm.is_set_by(until) || wait > FAR && self.alarm.set(until, wait) {
+            return None;
+        }
+        Some(if wait > FAR {
+            wait
+        } else {
+            until.since(self.now())
+        })
     }
 
     fn take_in(&mut self, out: &mut Vec<SysEvent>) {
@@ -210,6 +223,7 @@ impl MioSys {
                 WAKER => mail = true,
                 STOP => stops += drain(self.stop.as_mut()),
                 RELOAD => reloads += drain(self.reload.as_mut()),
+                ALARM => self.alarm.has_rung(),
                 Token(index) => out.push(SysEvent::Ready {
                     sock: SockId(u32::try_from(index).unwrap_or(u32::MAX)),
                     readable: event.is_readable() || event.is_read_closed() || event.is_error(),
@@ -260,7 +274,7 @@ impl Sys for MioSys {
 
     fn poll(&mut self, until: Option<Moment>, events: &mut Vec<SysEvent>) -> io::Result<()> {
         let timeout = if self.resolved.is_empty() {
-            until.map(|until| self.wait_until(until))
+            self.time_limit(until)
         } else {
             Some(Duration::ZERO)
         };
@@ -468,6 +482,47 @@ fn drain(pipe: Option<&mut UnixStream>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn wait(sys: &mut MioSys, until: Moment) -> Moment {
+        let mut events = Vec::new();
+        sys.poll(Some(until), &mut events).unwrap();
+        assert!(events.is_empty(), "{events:?}");
+        sys.now()
+    }
+
+    #[test]
+    fn waits_end_when_they_should_with_the_alarm_and_without() {
+        let mut sys = MioSys::new().unwrap();
+        let minute = sys.now() + Duration::from_secs(60);
+        // What is set for later must not be waited for.
+        for millis in [300, 1, 260, 0, 30] {
+            if cfg!(target_os = "linux") {
+                assert_eq!(sys.time_limit(Some(minute)), None);
+                assert!(sys.alarm.is_set_by(minute));
+            }
+            let until = sys.now() + Duration::from_millis(millis);
+            let woken = wait(&mut sys, until);
+            assert!((until..minute).contains(&woken), "{millis} ms: {woken:?}");
+        }
+        assert_eq!(sys.time_limit(None), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_alarm_stays_set_and_rings_once() {
+        let mut sys = MioSys::new().unwrap();
+        let first = sys.now() + Duration::from_millis(260);
+        let later = first + Duration::from_secs(60);
+        assert_eq!(sys.time_limit(Some(first)), None);
+        // Nobody wants the first moment any more: it is one wake-up, and the last.
+        assert_eq!(sys.time_limit(Some(later)), None);
+        assert!(sys.alarm.is_set_by(first));
+        let woken = wait(&mut sys, later);
+        assert!((first..later).contains(&woken), "{woken:?}");
+        assert!(!sys.alarm.is_set_by(later));
+        assert_eq!(sys.time_limit(Some(later)), None);
+        assert!(sys.alarm.is_set_by(later) && !sys.alarm.is_set_by(first));
+    }
 
     #[test]
     fn random_bytes_are_given_once() {
