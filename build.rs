@@ -23,7 +23,9 @@ fn main() {
         // Cargo tells a build script neither the profile's own name nor what a panic does in it.
         let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
         let profile = out.ancestors().nth(3).and_then(Path::file_name);
-        if profile.is_some_and(|name| name == "small") {
+        let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+        let is_static = features.split(',').any(|feature| feature == "crt-static");
+        if profile.is_some_and(|name| name == "small") && !is_static {
             println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
             println!("cargo:rustc-link-arg-bins=-Wl,-T,{directory}/no-unwind.ld");
         }

@@ -237,8 +237,7 @@ fn authorization<'a>(request: &'a Request, scheme: &str) -> Option<&'a str> {
     (is_alone && name.eq_ignore_ascii_case(scheme)).then(|| credentials.trim_matches(' '))
 }
 
-/// Looks at each byte of the key, whatever was sent: the time tells nothing of where they differ,
-/// nor of the key's length.
+/// Looks at each byte of the key, whatever was sent: the time tells nothing of where they differ.
 fn is_equal(key: &[u8], sent: &[u8]) -> bool {
     let mut difference = key.len() ^ sent.len();
     for (at, byte) in key.iter().enumerate() {

@@ -44,6 +44,13 @@ impl Lines {
     }
 
     fn add(&mut self, name: &str, value: &str) {
+        let needed = self.0.len() + name.len() + value.len() + 4;
+        if needed > self.0.capacity() {
+            // What is left behind is wiped, which a vector that grows does not do.
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(512)));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
         write_field(&mut self.0, name, value.as_bytes());
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Reactor;
+use super::query::Outcome;
 use crate::conn::Flags;
 use crate::directory::{Identity, Membership, Notice, Signal, Target};
 use crate::effect::Effect;
@@ -15,6 +16,12 @@ impl<S: Sys> Reactor<S> {
     /// Answers a question of a session.
     pub(super) fn answer_session(&mut self, id: ConnId, query: Query, tag: u64) {
         let outcome = self.answer_query(query);
+        // What else the session has asked for comes before the run begins, and may read its channel.
+        if let Outcome::Submitted { channel, .. } = outcome
+            && let Some(run) = self.channels.get(channel).and_then(|it| it.run)
+        {
+            self.tell_start(run);
+        }
         if !self.is_listening(id) {
             return;
         }

@@ -54,7 +54,8 @@ impl Alarm {
     /// Sets it for a moment that is so far away. False: there is no alarm, wait with a limit.
     #[cfg(target_os = "linux")]
     pub(super) fn set(&mut self, until: Moment, wait: Duration) -> bool {
-        let Ok(it_value) = Timespec::try_from(wait) else {
+        // No time at all would not set it but take it back.
+        let Ok(it_value) = Timespec::try_from(wait.max(Duration::from_nanos(1))) else {
             return false;
         };
         let once = Itimerspec {

@@ -52,7 +52,7 @@ const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEND: SendFlags = SendFlags::empty();
 
-/// A wait of more than this is not worth a reading of the clock of its own, and the alarm's.
+/// A wait of more than this is the alarm's.
 const FAR: Duration = Duration::from_millis(250);
 
 const WAKER: Token = Token(usize::MAX - 1);
@@ -198,22 +198,23 @@ impl MioSys {
     }
 
     /// For how long to wait at most; without limit where the alarm tells. The clock shows whole
-    /// milliseconds that have passed: the wait ends in the one asked for. What is far away is
-    /// reckoned from the last reading, and may come late by what has been done since.
+    /// milliseconds that have passed: the wait ends in the one asked for.
     fn time_limit(&mut self, until: Option<Moment>) -> Option<Duration> {
         let until = until?;
         let wait = until.since(self.read_at.get());
         if wait.is_zero() {
             return Some(wait);
         }
-        if self.alarm.is_set_by(until) || wait > FAR && self.alarm.set(until, wait) {
+        if self.alarm.is_set_by(until) {
             return None;
         }
-        Some(if wait > FAR {
-            wait
-        } else {
-            until.since(self.now())
-        })
+        // The clock is read again: what is near must not be late by what this turn has done, nor
+        // what will be told by an alarm that is set now.
+        let left = until.since(self.now());
+        if wait > FAR && self.alarm.set(until, left) {
+            return None;
+        }
+        Some(left)
     }
 
     fn take_in(&mut self, out: &mut Vec<SysEvent>) {

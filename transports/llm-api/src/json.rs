@@ -15,12 +15,14 @@ pub(crate) fn string_at<'a>(document: &'a [u8], key: &str) -> Option<Cow<'a, str
         if name != key.as_bytes() {
             return scanner.skip();
         }
-        if !scanner.null() {
-            found = Some(scanner.string()?);
-        }
+        found = if scanner.null() {
+            None
+        } else {
+            Some(scanner.string()?)
+        };
         Some(())
     });
-    if read.is_some() {
+    if read.and_then(|()| scanner.end()).is_some() {
         return found;
     }
     let document: Value = serde_json::from_slice(document).ok()?;
@@ -80,6 +82,8 @@ mod tests {
             (r#"{"a":"x","b":{"key":"y"},"key":"z","c":1e5}"#, Some("z")),
             (r#"{"key":"a\nb"}"#, Some("a\nb")),
             (r#"{"key":null}"#, None),
+            (r#"{"key":"x","key":null}"#, None),
+            (r#"{"key":"x"} 1"#, None),
             (r#"{"key":7}"#, None),
             (r#"{"other":"x"}"#, None),
             (r#"{"key":"x""#, None),
