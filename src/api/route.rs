@@ -109,10 +109,8 @@ impl<'a> Route<'a> {
 
     /// Whether the method is one of those.
     pub(super) fn allows(self, method: &Method) -> bool {
-        let methods = self.allow().split([',', ' ']);
-        methods
-            .into_iter()
-            .any(|allowed| allowed == method.as_str())
+        let mut methods = self.allow().split([',', ' ']);
+        methods.any(|allowed| allowed == method.as_str())
     }
 }
 

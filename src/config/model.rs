@@ -48,7 +48,7 @@ pub(super) fn read(
         let own = own.and_then(|only| Some((only, only.model.as_deref()?)));
         match own.and_then(|(only, model)| target(&instances, &only.name, model)) {
             Some(target) => {
-                models.insert(DEFAULT.into(), Plan::in_order([target]));
+                models.insert(DEFAULT.into(), Plan::of_one(target));
             }
             None if root.is_whole() => report.extend(no_default(&declared, &configured, root)),
             None => {}

@@ -227,10 +227,10 @@ impl Fetched {
             request: Box::default(),
             key: NO_KEY.into(),
             request_bytes: 0,
-            plan: Plan::in_order([Target {
+            plan: Plan::of_one(Target {
                 instance: Arc::new(self.server.instance(&found)),
                 model: model.clone(),
-            }]),
+            }),
             idempotency: None,
             is_unattended: true,
             abandon_after: None,

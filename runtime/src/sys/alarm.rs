@@ -51,11 +51,11 @@ impl Alarm {
         self.set_for.is_some_and(|at| at <= until)
     }
 
-    /// Sets it for a moment that is so far away. False: there is no alarm, wait with a limit.
+    /// Sets it for a moment that is so far away, not for one that is there: no time at all would take
+    /// the alarm back. False: there is no alarm, wait with a limit.
     #[cfg(target_os = "linux")]
     pub(super) fn set(&mut self, until: Moment, wait: Duration) -> bool {
-        // No time at all would not set it but take it back.
-        let Ok(it_value) = Timespec::try_from(wait.max(Duration::from_nanos(1))) else {
+        let Ok(it_value) = Timespec::try_from(wait) else {
             return false;
         };
         let once = Itimerspec {

@@ -201,9 +201,8 @@ impl MioSys {
     /// milliseconds that have passed: the wait ends in the one asked for.
     fn time_limit(&mut self, until: Option<Moment>) -> Option<Duration> {
         let until = until?;
-        let wait = until.since(self.read_at.get());
-        if wait.is_zero() {
-            return Some(wait);
+        if until <= self.read_at.get() {
+            return Some(Duration::ZERO);
         }
         if self.alarm.is_set_by(until) {
             return None;
@@ -211,7 +210,7 @@ impl MioSys {
         // The clock is read again: what is near must not be late by what this turn has done, nor
         // what will be told by an alarm that is set now.
         let left = until.since(self.now());
-        if wait > FAR && self.alarm.set(until, left) {
+        if left > FAR && self.alarm.set(until, left) {
             return None;
         }
         Some(left)
