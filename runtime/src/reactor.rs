@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::arena::Arena;
 use crate::channel::registry::Registry;
-use crate::conn::{Conn, Flags, Role};
+use crate::conn::{Conn, Flags};
 use crate::directory::Directory;
 use crate::effect::Effect;
 use crate::ids::{ChannelId, ConnId, DialId, RunId};
@@ -48,12 +48,14 @@ use crate::tls::Identity;
 mod accept;
 mod check;
 mod client;
-mod deadline;
+mod closing;
+mod conn_deadline;
 mod deliver;
 mod dial;
 mod members;
 mod query;
 mod route;
+mod run_deadline;
 mod runs;
 mod serve;
 mod stop;
@@ -462,29 +464,6 @@ impl<S: Sys> Reactor<S> {
             *owner = Some(id);
         }
         id
-    }
-
-    /// Ends a connection at once: the only place where one is destroyed.
-    fn close(&mut self, id: ConnId) {
-        self.unsubscribe(id);
-        self.forget_session(id);
-        let Some(conn) = self.conns.remove(id) else {
-            return;
-        };
-        self.timers.disown();
-        if conn.flags.has(Flags::CLIENT) {
-            self.clients -= 1;
-        }
-        if let Some(owner) = self.by_sock.get_mut(conn.sock.0 as usize) {
-            *owner = None;
-        }
-        if matches!(conn.role, Role::Session(_)) {
-            self.metrics.sessions -= 1;
-        }
-        if self.pool.remove(id) {
-            self.warm.look(self.now);
-        }
-        self.sys.close(conn.sock);
     }
 }
 

@@ -4,20 +4,12 @@ use std::io;
 
 use super::client::has_unsent;
 use super::{READ_BYTES, Reactor};
-use crate::channel::registry::Registry;
 use crate::channel::{GateState, Life};
 use crate::conn::write::{Flushed, Pen};
-use crate::conn::{Conn, Flags, Role};
+use crate::conn::{Flags, Role};
 use crate::ids::{ChannelId, ConnId};
-use crate::limits::Limits;
-use crate::plugin::transport::{Disconnect, Gate};
+use crate::plugin::transport::Gate;
 use crate::sys::Sys;
-use crate::time::Moment;
-use crate::timers::Owner;
-
-/// How long a peer may take to close its side after everything is said. Closing with its bytes
-/// unread would reset the connection and could take the last answer with it (RFC 9112 §9.6).
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl<S: Sys> Reactor<S> {
     /// Serves one connection that has something to do.
@@ -390,152 +382,4 @@ impl<S: Sys> Reactor<S> {
         let channel = self.channels.get(channel);
         channel.map_or_else(Box::default, |channel| channel.name().into())
     }
-
-    /// Ends a session's connection for a reason.
-    pub(super) fn disconnect(&mut self, id: ConnId, why: &Disconnect) {
-        log::debug!("a session ends: {why}");
-        if *why == Disconnect::Slow {
-            self.metrics.slow_disconnects += 1;
-        }
-        if *why != Disconnect::Done {
-            self.with_session(id, |session, cx| session.farewell(why, cx));
-            self.forget_wishes(id);
-        }
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        let stuck = conn.blocked_since.is_some();
-        match why {
-            Disconnect::PeerClosed => self.close(id),
-            Disconnect::Reset => {
-                self.sys.reset_on_close(conn.sock);
-                self.close(id);
-            }
-            Disconnect::Slow | Disconnect::Unresponsive if stuck => self.close(id),
-            _ => {
-                // Only the rest of a half-written event and the connection's own bytes follow.
-                conn.flags.set(Flags::CLOSING);
-                if !conn.flags.has(Flags::MID_EVENT) {
-                    self.unsubscribe(id);
-                }
-                self.enqueue(id);
-            }
-        }
-    }
-
-    /// All is written: closes the sending side and waits a little for the peer to do the same.
-    fn linger(&mut self, id: ConnId) {
-        self.unsubscribe(id);
-        self.forget_session(id);
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        if matches!(conn.role, Role::Lingering { .. }) {
-            return self.arm_conn(id);
-        }
-        conn.link.finish();
-        let flushed = conn.link.flush(&mut self.sys, conn.sock);
-        if flushed.is_err() || conn.flags.has(Flags::END_READ) {
-            return self.close(id);
-        }
-        self.sys.shutdown(conn.sock);
-        let until = self.now + LINGER;
-        let role = std::mem::replace(&mut conn.role, Role::Lingering { until });
-        // Closing counts a session down itself.
-        if matches!(role, Role::Session(_)) {
-            self.metrics.sessions -= 1;
-        }
-        self.arm_conn(id);
-        if self
-            .conns
-            .get(id)
-            .is_some_and(|conn| conn.flags.has(Flags::READABLE))
-        {
-            self.enqueue(id);
-        }
-    }
-
-    /// Sets the timer of a connection's earliest deadline.
-    pub(super) fn arm_conn(&mut self, id: ConnId) {
-        let Self {
-            conns,
-            channels,
-            timers,
-            limits,
-            ..
-        } = self;
-        let Some(conn) = conns.get_mut(id) else {
-            return;
-        };
-        if let Some(at) = deadline(conn, channels, limits) {
-            timers.arm(Owner::Conn(id), &mut conn.armed, at);
-        }
-    }
-
-    /// A connection's hint has come true: is one of its deadlines due?
-    #[inline(never)]
-    pub(super) fn expire_conn(&mut self, id: ConnId, hint: Moment) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.armed == hint) else {
-            return;
-        };
-        conn.armed = Moment::NEVER;
-        if deadline(conn, &self.channels, &self.limits).is_none_or(|at| at > self.now) {
-            return self.arm_conn(id);
-        }
-        let blocked_until = conn
-            .blocked_since
-            .map(|since| since + self.limits.write_timeout);
-        if blocked_until.is_some_and(|until| until <= self.now) {
-            return match conn.role {
-                Role::Session(_) => self.disconnect(id, &Disconnect::Slow),
-                _ => {
-                    self.metrics.slow_disconnects += 1;
-                    self.close(id);
-                }
-            };
-        }
-        match &conn.role {
-            Role::Session(_) => {
-                let outcome = self.with_session(id, |session, cx| session.expire(cx));
-                self.settle_session(id, outcome);
-                self.run_agenda();
-                self.flush(id);
-            }
-            Role::Front(front)
-                if front.http.is_receiving_head() || front.http.is_receiving_body() =>
-            {
-                let message = format!(
-                    "the request was not complete within {:?}",
-                    self.limits.head_timeout
-                );
-                self.refuse(id, 408, "timeout", &message);
-                self.flush(id);
-            }
-            Role::Pooled { .. } => self.retire_idle(id),
-            // Nothing of a request came, or everything is said: there is nobody to answer.
-            _ => self.close(id),
-        }
-    }
-}
-
-/// A connection's earliest deadline.
-fn deadline(conn: &Conn, channels: &Registry, limits: &Limits) -> Option<Moment> {
-    let of_role = match &conn.role {
-        Role::Front(_) if conn.flags.has(Flags::CLOSING) => None,
-        Role::Front(front) => Some(front.deadline(limits)),
-        Role::Session(_) if conn.flags.has(Flags::CLOSING) => None,
-        Role::Session(session) => {
-            let deliveries = conn.cursors.iter();
-            let delivered = deliveries.filter_map(|it| channels.last_delivery(it)).max();
-            session.deadline(conn.last_write.max(delivered.unwrap_or_default()))
-        }
-        Role::Trailing(trailing) => Some(trailing.until),
-        Role::Pooled { until } | Role::Lingering { until } => Some(*until),
-        Role::Dialing(_) | Role::Upstream(_) => None,
-    };
-    let unblocked = conn.blocked_since.map(|since| since + limits.write_timeout);
-    // The run, or the dial, watches over the provider's connection.
-    let watched = matches!(conn.role, Role::Dialing(_) | Role::Upstream(_));
-    let unblocked = unblocked.filter(|_| !watched);
-    [of_role, unblocked].into_iter().flatten().min()
 }
