@@ -3,9 +3,9 @@
 //! ```text
 //!   ChatRequest ──► Question (typed view) ──► the plugin's body ──► Instance::post ──► Upstream
 //!
-//!   bytes ──► Stream (HTTP, content coding, refusals) ──► dyn Format ──► outputs
-//!                        │                                  └ EventStream ──► dyn Events, the plugin's
-//!                        └──► ProviderError                                      └ Answer
+//!   bytes ──► HttpGeneration (HTTP, content coding, refusals) ──► dyn Format ──► outputs
+//!                    │                                               └ EventStream ──► dyn Events, the plugin's
+//!                    └──► ProviderError                                                   └ Answer
 //! ```
 //!
 //! | part | does |
@@ -13,7 +13,7 @@
 //! | [`Instance`] | reads the section: where the server is, which header fields every request has |
 //! | [`Api`] | the plugin's two functions, of which [`Instance::provider`] makes a provider |
 //! | [`Question`] | reads a request: turns, parts, tools; refuses what a provider cannot express |
-//! | [`Stream`] | one generation: the HTTP exchange, the coding of its body, refusals, reuse |
+//! | [`HttpGeneration`] | one generation: the HTTP exchange, the coding of its body, refusals, reuse |
 //! | [`EventStream`] | a body of server-sent events, or the JSON document that came in its place |
 //! | [`Answer`] | what every format keeps: tool calls, usage, the finish reason, the one end |
 //! | [`Speaker`] | turns whatever reports an error into a [`ProviderError`](crate::plugin::provider::ProviderError) without keys in it |
@@ -27,6 +27,7 @@ mod answer;
 mod error;
 mod event_stream;
 mod finish;
+mod generation;
 mod hints;
 mod instance;
 pub mod json;
@@ -34,7 +35,6 @@ mod provider;
 mod question;
 mod redact;
 mod seeds;
-mod stream;
 mod template;
 mod tool_calls;
 
@@ -42,11 +42,11 @@ pub use answer::Answer;
 pub use error::{Hints, Speaker};
 pub use event_stream::{EventStream, Events};
 pub use finish::Finish;
+pub use generation::{Format, HttpGeneration};
 pub use instance::{Auth, Defaults, Instance};
 pub use provider::Api;
 pub use question::{
     Call, Effort, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,
 };
-pub use stream::{Format, Stream};
 pub use template::Template;
 pub use tool_calls::Fragment;

@@ -1,10 +1,11 @@
 //! The loop: one owner of connections, runs, channels and plugins.
 //!
 //! ```text
-//!   wait ─► take in ─► expire ─► settle ─► wish ──────► deliver ─► warm up ─┐
-//!    ▲      flags,      due       one read   the service's  logs to    spare     │
-//!    │      accepts     hints     each       own            sockets    dials     │
-//!    └───────────────────────────────────────────────────────────────────────────┘
+//!   wait ─► take in ─► expire ─► settle ─► wish ─────► deliver ─► note ───► warm up ─┐
+//!    ▲      flags,     due       one read  the         logs to    answers   spare    │
+//!    │      accepts    hints     each      service's   sockets    that have dials    │
+//!    │                                     own                    begun              │
+//!    └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! - The clock is read once a turn, after the wait.
@@ -118,7 +119,8 @@ struct Buffers {
     /// Runs whose attempts have begun to answer in this turn.
     begun: Vec<RunId>,
     dirty: Vec<ChannelId>,
-    slow: Vec<ConnId>,
+    /// Connections that a delivery leaves to be flushed one by one.
+    long_way: Vec<ConnId>,
     abandoned: Vec<ChannelId>,
 }
 

@@ -151,7 +151,7 @@ impl Api for Bedrock {
         let body = body.as_bytes();
         let path = format!("/model/{}/converse-stream", percent::encode(model));
         let Some(credentials) = &self.credentials else {
-            return Ok(instance.post_signed(&path, &[], body));
+            return Ok(instance.post_with(&path, &[], body));
         };
         let target = instance.target(&path);
         let (target, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -176,7 +176,7 @@ impl Api for Bedrock {
         ];
         let token = credentials.session_token.iter();
         fields.extend(token.map(|token| ("X-Amz-Security-Token", token.expose())));
-        Ok(instance.post_signed(&path, &fields, body))
+        Ok(instance.post_with(&path, &fields, body))
     }
 
     fn format(&self, seed: u64) -> Box<dyn Format> {

@@ -21,8 +21,8 @@ use lmserver_proto::percent;
 use lmserver_runtime::http_provider::{Auth, Defaults};
 use lmserver_runtime::plugin::provider::{BaseUrl, PluginSection, Provider, ProviderSettings};
 
+use crate::chat_completions::{COMPLETIONS, Path, Server};
 use crate::dialect::Dialect;
-use crate::server::{COMPLETIONS, Path, Server};
 
 /// Opens an instance; see the module's documentation for its keys.
 pub fn open(

@@ -43,11 +43,11 @@
 
 mod answer;
 pub mod azure;
+mod chat_completions;
 mod chunk;
 mod dialect;
 mod presets;
 mod request;
-mod server;
 #[cfg(test)]
 mod testing;
 
@@ -60,8 +60,8 @@ use lmserver_runtime::plugin::provider::{PluginSection, Provider, ProviderSettin
 
 pub use presets::PRESETS;
 
+use crate::chat_completions::Server;
 use crate::dialect::Dialect;
-use crate::server::Server;
 
 /// Opens an instance of kind `openai`; see the crate's documentation for its keys.
 pub fn open(

@@ -5,8 +5,8 @@ use lmserver_runtime::plugin::provider::{
     BaseUrl, OpenProvider, PluginSection, Provider, ProviderSettings,
 };
 
+use crate::chat_completions::Server;
 use crate::dialect::{Dialect, NEW_LIMIT};
-use crate::server::Server;
 
 /// The kinds of provider that are this one with other defaults. Their order is that of the table
 /// in the crate's documentation.

@@ -24,9 +24,9 @@ impl Front {
         }
     }
 
-    /// Notes that an answer was given: what is there of the next request is awaited from now on,
+    /// Notes that a response was written: what is there of the next request is awaited from now on,
     /// though its beginning may have come together with the request before.
-    pub(crate) fn note_answer(&mut self, now: Moment) {
+    pub(crate) fn note_response(&mut self, now: Moment) {
         self.in_request = !self.http.is_idle();
         self.waiting_since = now;
     }
@@ -76,7 +76,7 @@ mod tests {
                     .http
                     .respond(&Response::empty(204), "", &mut Vec::new())
             );
-            front.note_answer(now);
+            front.note_response(now);
             assert_eq!(front.deadline(&limits), now + limits.head_timeout);
         }
     }

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::event::ErrorCode;
 use crate::http_provider::error::Speaker;
+use crate::http_provider::generation::Format;
 use crate::http_provider::json;
-use crate::http_provider::stream::Format;
 use crate::plugin::provider::{Output, ProviderError};
 
 /// What a plugin makes of the events of a stream.

@@ -227,12 +227,12 @@ impl Instance {
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Upstream {
         let body = serde_json::to_vec(body).unwrap_or_default();
-        self.post_signed(path, &[], &body)
+        self.post_with(path, &[], &body)
     }
 
-    /// A `POST` with more header fields, which depend on the request.
+    /// A `POST` of bytes, with more header fields that depend on the request.
     #[must_use]
-    pub fn post_signed(&self, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Upstream {
+    pub fn post_with(&self, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Upstream {
         let mut more = Vec::new();
         for (name, value) in fields {
             write_field(&mut more, name, value.as_bytes());
@@ -393,7 +393,7 @@ pub(super) mod tests {
 
     /// The lines of the head of a request.
     fn head(instance: &Instance, path: &str) -> Vec<String> {
-        let request = instance.post_signed(path, &[], b"{}").request;
+        let request = instance.post_with(path, &[], b"{}").request;
         let text = String::from_utf8(request).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, "{}");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::http_provider::generation::{Format, HttpGeneration};
 use crate::http_provider::instance::Instance;
 use crate::http_provider::seeds::Seeds;
-use crate::http_provider::stream::{Format, Stream};
 use crate::plugin::provider::{
     ChatRequest, Endpoint, Provider, ProviderError, Start, StartCx, Upstream,
 };
@@ -61,7 +61,7 @@ impl Provider for HttpProvider {
         let upstream = self.api.ask(&self.instance, request, model, cx)?;
         let format = self.api.format(self.seeds.next(cx));
         Ok(Start {
-            generation: Box::new(Stream::new(Arc::clone(&self.instance), format)),
+            generation: Box::new(HttpGeneration::new(Arc::clone(&self.instance), format)),
             upstream: Some(upstream),
         })
     }

@@ -107,7 +107,7 @@ impl<S: Sys> Reactor<S> {
         if !front.http.respond(response, &date, conn.outbox.bytes()) {
             conn.flags.set(Flags::CLOSING);
         }
-        front.note_answer(self.now);
+        front.note_response(self.now);
     }
 
     /// Answers what cannot be read any further, and closes.

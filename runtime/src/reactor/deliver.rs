@@ -22,26 +22,26 @@ impl<S: Sys> Reactor<S> {
     /// Writes what channels have grown by to their subscribers.
     pub(super) fn deliver(&mut self) {
         let mut dirty = std::mem::take(&mut self.buffers.dirty);
-        let mut slow = std::mem::take(&mut self.buffers.slow);
+        let mut long_way = std::mem::take(&mut self.buffers.long_way);
         self.channels.take_dirty(&mut dirty);
         for id in &dirty {
-            self.fan_out(*id, &mut slow);
+            self.fan_out(*id, &mut long_way);
         }
-        for id in &slow {
+        for id in &long_way {
             self.flush(*id);
         }
-        slow.clear();
+        long_way.clear();
         for id in &dirty {
             self.channels.trim(*id);
         }
         dirty.clear();
         self.buffers.dirty = dirty;
-        self.buffers.slow = slow;
+        self.buffers.long_way = long_way;
     }
 
     /// Writes what a channel has grown by to those of its subscribers who keep up; names the
     /// others, and those who no longer do.
-    fn fan_out(&mut self, id: ChannelId, slow: &mut Vec<ConnId>) {
+    fn fan_out(&mut self, id: ChannelId, long_way: &mut Vec<ConnId>) {
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
@@ -50,7 +50,7 @@ impl<S: Sys> Reactor<S> {
             sys: &mut self.sys,
             conns: &mut self.conns,
             metrics: &mut self.metrics,
-            slow,
+            long_way,
             join: &mut self.buffers.join,
             now: self.now,
         };
@@ -59,20 +59,21 @@ impl<S: Sys> Reactor<S> {
             behind |= fan.out(view);
             if finished {
                 // Everybody is told of the end.
-                fan.slow.extend(view.subscribers.iter().map(|it| it.conn));
+                fan.long_way
+                    .extend(view.subscribers.iter().map(|it| it.conn));
             }
         }
         if behind {
-            self.demote_all(slow);
+            self.demote_all(long_way);
         }
     }
 
     /// Writes what a channel has grown by before the end of the turn, so that something else may
     /// follow it.
     pub(super) fn deliver_early(&mut self, id: ChannelId) {
-        let mut slow = Vec::new();
-        self.fan_out(id, &mut slow);
-        for id in slow {
+        let mut long_way = Vec::new();
+        self.fan_out(id, &mut long_way);
+        for id in long_way {
             self.flush_early(id);
         }
     }
@@ -105,14 +106,14 @@ impl<S: Sys> Reactor<S> {
 }
 
 /// Where a subscriber stands that could not take everything; see [`Cursor`](crate::channel::Cursor).
-struct Place {
+struct Stopped {
     at: u64,
     end: u64,
     sent: u32,
     inside: bool,
 }
 
-impl Place {
+impl Stopped {
     /// Between events.
     fn before(at: u64) -> Self {
         Self {
@@ -151,7 +152,7 @@ struct Fan<'a, S> {
     conns: &'a mut Arena<ConnId, Conn>,
     metrics: &'a mut Metrics,
     /// Those who are to be flushed the long way.
-    slow: &'a mut Vec<ConnId>,
+    long_way: &'a mut Vec<ConnId>,
     /// For what travels in an envelope.
     join: &'a mut Vec<u8>,
     now: Moment,
@@ -183,27 +184,27 @@ impl<S: Sys> Fan<'_, S> {
         };
         let mut behind = false;
         for subscriber in &mut view.subscribers {
-            let place = if !subscriber.keeps_up {
-                self.slow.push(subscriber.conn);
+            let stopped = if !subscriber.keeps_up {
+                self.long_way.push(subscriber.conn);
                 continue;
             } else if new.is_empty() {
                 continue;
             } else if bytes.is_empty() {
-                Some((Place::before(start), view.delivered_at))
+                Some((Stopped::before(start), view.delivered_at))
             } else {
-                let place = |written| match envelope {
-                    Some(_) => Place::in_message(start, new.len(), written),
-                    None => Place::behind(start + written as u64, &view.log),
+                let stopped_at = |written| match envelope {
+                    Some(_) => Stopped::in_message(start, new.len(), written),
+                    None => Stopped::behind(start + written as u64, &view.log),
                 };
-                let place = self.write(subscriber, bytes, place);
-                behind |= place.is_some();
-                place.map(|(place, wrote)| {
+                let stopped = self.write(subscriber, bytes, stopped_at);
+                behind |= stopped.is_some();
+                stopped.map(|(stopped, wrote)| {
                     let at = if wrote { self.now } else { view.delivered_at };
-                    (place, at)
+                    (stopped, at)
                 })
             };
-            if let Some((place, last_write)) = place {
-                self.fall_behind(subscriber, view.channel, place, last_write);
+            if let Some((stopped, last_write)) = stopped {
+                self.fall_behind(subscriber, view.channel, stopped, last_write);
             }
         }
         *self.join = message;
@@ -218,20 +219,20 @@ impl<S: Sys> Fan<'_, S> {
         &mut self,
         subscriber: &Subscriber,
         bytes: &[u8],
-        place: impl FnOnce(usize) -> Place,
-    ) -> Option<(Place, bool)> {
+        stopped_at: impl FnOnce(usize) -> Stopped,
+    ) -> Option<(Stopped, bool)> {
         match self.sys.write(subscriber.sock, bytes) {
             Ok(written) => {
                 self.metrics.log_writes += 1;
                 self.metrics.log_bytes_written += written as u64;
-                (written < bytes.len()).then(|| (place(written), true))
+                (written < bytes.len()).then(|| (stopped_at(written), true))
             }
             Err(error) => {
                 // Of a failure the long way hears again, and deals with it.
                 if error.kind() == io::ErrorKind::WouldBlock {
                     self.note_blocked(subscriber.conn);
                 }
-                Some((place(0), false))
+                Some((stopped_at(0), false))
             }
         }
     }
@@ -242,11 +243,11 @@ impl<S: Sys> Fan<'_, S> {
         &mut self,
         subscriber: &mut Subscriber,
         channel: ChannelId,
-        place: Place,
+        stopped: Stopped,
         last_write: Moment,
     ) {
         subscriber.keeps_up = false;
-        self.slow.push(subscriber.conn);
+        self.long_way.push(subscriber.conn);
         let Some(conn) = self.conns.get_mut(subscriber.conn) else {
             return;
         };
@@ -255,11 +256,11 @@ impl<S: Sys> Fan<'_, S> {
             return;
         };
         if let Some(cursor) = conn.cursors.as_mut_slice().get_mut(index) {
-            cursor.at = place.at;
-            cursor.end = place.end;
-            cursor.sent = place.sent;
+            cursor.at = stopped.at;
+            cursor.end = stopped.end;
+            cursor.sent = stopped.sent;
         }
-        if place.inside {
+        if stopped.inside {
             conn.cursors.set_turn(index);
             conn.flags.set(Flags::MID_EVENT);
         }

@@ -1,4 +1,5 @@
-//! One configured server, and a generation for each question to it.
+//! Chat Completions as an [`Api`]: one configured server, where it is asked and what reads its
+//! answers.
 
 use std::borrow::Cow;
 
@@ -73,7 +74,7 @@ impl Api for ChatCompletions {
                     .into()
             }
         };
-        Ok(instance.post_signed(&path, &[], &body))
+        Ok(instance.post_with(&path, &[], &body))
     }
 
     fn format(&self, seed: u64) -> Box<dyn Format> {

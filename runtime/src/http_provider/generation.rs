@@ -1,4 +1,4 @@
-//! One generation: the bytes of the connection, read down to outputs.
+//! One generation over HTTP: the bytes of the connection, read down to outputs.
 //!
 //! ```text
 //!   bytes ──► http1::client::Exchange ──► head: 2xx ──► content coding ──► Format ──► outputs
@@ -19,7 +19,7 @@ use crate::http_provider::instance::Instance;
 use crate::plugin::provider::{Generation, Output, ProviderError};
 
 /// The answer to one request.
-pub struct Stream {
+pub struct HttpGeneration {
     exchange: Exchange,
     reader: Reader,
 }
@@ -127,7 +127,7 @@ impl Doubt {
     }
 }
 
-impl Stream {
+impl HttpGeneration {
     /// The machine for one request to `instance`, whose answer `format` reads.
     #[must_use]
     pub fn new(instance: Arc<Instance>, format: Box<dyn Format>) -> Self {
@@ -156,7 +156,7 @@ impl Stream {
     }
 }
 
-impl Generation for Stream {
+impl Generation for HttpGeneration {
     fn receive(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
         let before = out.len();
         self.exchange.feed(bytes);
@@ -478,9 +478,9 @@ mod tests {
         }
     }
 
-    fn stream() -> Stream {
+    fn generation() -> HttpGeneration {
         let instance = crate::http_provider::instance::tests::instance("http://h", &[]);
-        Stream::new(Arc::new(instance), Box::new(Letters { has_ended: false }))
+        HttpGeneration::new(Arc::new(instance), Box::new(Letters { has_ended: false }))
     }
 
     fn in_chunks(texts: &[&str]) -> Vec<u8> {
@@ -496,15 +496,15 @@ mod tests {
 
     #[test]
     fn a_connection_is_reusable_once_its_framing_is_read() {
-        let mut stream = stream();
+        let mut generation = generation();
         let mut out = Vec::new();
-        stream
+        generation
             .receive(&in_chunks(&[TOKEN, DONE]), &mut out)
             .unwrap();
         assert!(matches!(out[..], [Output::Chunk(_), Output::End { .. }]));
-        assert!(stream.wants_more() && !stream.is_reusable());
-        stream.receive(http1::LAST_CHUNK, &mut out).unwrap();
-        assert!(!stream.wants_more() && stream.is_reusable());
+        assert!(generation.wants_more() && !generation.is_reusable());
+        generation.receive(http1::LAST_CHUNK, &mut out).unwrap();
+        assert!(!generation.wants_more() && generation.is_reusable());
         assert_eq!(out.len(), 2, "nothing after the end");
     }
 
@@ -534,28 +534,28 @@ mod tests {
                 false,
             ),
         ] {
-            let mut stream = stream();
-            stream.receive(&response, &mut Vec::new()).unwrap();
-            assert_eq!(stream.is_reusable(), reusable, "{name}");
+            let mut generation = generation();
+            generation.receive(&response, &mut Vec::new()).unwrap();
+            assert_eq!(generation.is_reusable(), reusable, "{name}");
         }
     }
 
     #[test]
     fn nothing_more_is_wanted_of_a_peer_that_does_not_speak_http() {
         for nonsense in ["SSH-2.0-OpenSSH_9.9\r\n", "HTTP/2 200\r\n\r\n"] {
-            let mut stream = stream();
-            let outcome = stream.receive(nonsense.as_bytes(), &mut Vec::new());
-            assert!(outcome.is_err() && !stream.wants_more(), "{nonsense:?}");
+            let mut generation = generation();
+            let outcome = generation.receive(nonsense.as_bytes(), &mut Vec::new());
+            assert!(outcome.is_err() && !generation.wants_more(), "{nonsense:?}");
         }
     }
 
     #[test]
     fn a_refusal_leaves_the_connection_reusable_and_an_error_in_the_stream_does_not() {
-        let mut refused = stream();
+        let mut refused = generation();
         let response = b"HTTP/1.1 429 X\r\nContent-Length: 4\r\n\r\nbusy";
         assert!(refused.receive(response, &mut Vec::new()).is_err());
         assert!(refused.is_reusable() && !refused.wants_more());
-        let mut failed = stream();
+        let mut failed = generation();
         let response = in_chunks(&["!"]);
         assert!(failed.receive(&response, &mut Vec::new()).is_err());
         assert!(!failed.is_reusable());
@@ -563,7 +563,7 @@ mod tests {
 
     #[test]
     fn whatever_comes_of_an_answer_proves_life() {
-        let mut stream = stream();
+        let mut generation = generation();
         let mut out = Vec::new();
         for (bytes, alive) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], false),
@@ -576,7 +576,7 @@ mod tests {
             (b": ", false),
         ] {
             out.clear();
-            stream.receive(bytes, &mut out).unwrap();
+            generation.receive(bytes, &mut out).unwrap();
             assert_eq!(out == [Output::Alive], alive, "{}", bytes.escape_ascii());
         }
     }
@@ -611,14 +611,14 @@ mod tests {
     /// The error of a body under 200 that is cut into pieces of a size.
     fn failure(content_type: &str, body: &str, size: usize) -> ProviderError {
         let instance = crate::http_provider::instance::tests::instance("http://h", &[]);
-        let mut stream = Stream::new(Arc::new(instance), Box::new(Deaf));
+        let mut generation = HttpGeneration::new(Arc::new(instance), Box::new(Deaf));
         let mut out = Vec::new();
         let head = format!("HTTP/1.1 200 OK\r\n{content_type}\r\n\r\n");
-        stream.receive(head.as_bytes(), &mut out).unwrap();
+        generation.receive(head.as_bytes(), &mut out).unwrap();
         for piece in body.as_bytes().chunks(size) {
-            stream.receive(piece, &mut out).unwrap();
+            generation.receive(piece, &mut out).unwrap();
         }
-        stream.closed(&mut out).unwrap_err()
+        generation.closed(&mut out).unwrap_err()
     }
 
     #[test]
@@ -678,13 +678,13 @@ mod tests {
 
     #[test]
     fn after_an_error_nothing_more_comes() {
-        let mut stream = stream();
+        let mut generation = generation();
         let mut out = Vec::new();
-        assert!(stream.receive(&in_chunks(&["!"]), &mut out).is_err());
+        assert!(generation.receive(&in_chunks(&["!"]), &mut out).is_err());
         let mut more = Vec::new();
         http1::write_chunk(&mut more, TOKEN.as_bytes());
-        assert_eq!(stream.receive(&more, &mut out), Ok(()));
-        assert_eq!(stream.closed(&mut out), Ok(()));
+        assert_eq!(generation.receive(&more, &mut out), Ok(()));
+        assert_eq!(generation.closed(&mut out), Ok(()));
         assert!(out.is_empty());
     }
 }
