@@ -12,7 +12,7 @@ use crate::ids::{ConnId, RunId};
 use crate::limits::Retention;
 use crate::plugin::query::Query;
 
-/// A wish of a session or of the engine itself.
+/// What a session wishes, or the engine itself.
 pub(crate) enum Effect {
     /// Place a cursor; answered by `Session::placed`.
     Subscribe {
@@ -45,8 +45,8 @@ pub(crate) enum Effect {
     Signal { conn: ConnId, signal: Rc<Signal> },
     /// End the run that writes a channel.
     Cancel { channel: Box<str> },
-    /// Begin an attempt of a run: the first, after its client has been answered, or one whose turn
-    /// it is.
+    /// Begin an attempt of a run: the first, before its client is answered, or one whose turn it
+    /// is.
     Begin { run: RunId },
     /// Make the connection an HTTP connection again.
     HandBack {

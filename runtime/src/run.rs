@@ -30,7 +30,7 @@ pub(crate) mod warm;
 /// One run. Each attempt at a target has a generation, the plugin's machine that reads the answer.
 pub(crate) struct Run {
     pub(crate) channel: ChannelId,
-    /// The model of the first event, until that is told: the provider is asked before.
+    /// The model of `start`, until that is told: the provider is asked before.
     pub(crate) untold: Option<Box<str>>,
     /// Whose tokens it spends, as a label of the metrics.
     pub(crate) key: Arc<str>,
@@ -98,11 +98,11 @@ pub(crate) struct Current {
     pub(crate) reused: bool,
     /// Has any byte of an answer come?
     pub(crate) answered: bool,
-    /// Has the first event come?
+    /// Has the first content come?
     pub(crate) first_event: bool,
     /// Were acknowledgements held back, and nothing has come since?
     pub(crate) holds_back: bool,
-    /// Was the run's hint set for what follows the first event?
+    /// Was the run's hint set for what follows the first content?
     pub(crate) is_watched: bool,
 }
 

@@ -3,6 +3,17 @@
 //! The owner's own `deadline()` is the truth. Nothing is ever taken out of the middle: a hint that
 //! comes true too early is asked again and set anew, and one that means nothing any more is dropped
 //! when it would be the next to wake the reactor.
+//!
+//! | owner | its deadlines | armed and looked at in |
+//! | --- | --- | --- |
+//! | a connection: a request, a session, a socket that takes nothing, an idle one | `reactor/conn_deadline.rs` | the same |
+//! | a run: the phases of an attempt, a queue, a backoff | `run.rs`, `Run::deadline` | `reactor/run_deadline.rs` |
+//! | a dial: name, connection, handshake | `run/dial.rs`, `Dial::deadline` | `reactor/dial.rs` |
+//!
+//! What is one in a server, or keeps an order of its own, is not in the heap; the reactor asks it
+//! before each wait: the channels (`channel/registry/expiry.rs`), the listeners that rest
+//! (`reactor/accept.rs`), the service's wishes, the spares to be dialled (`run/warm.rs`), and the
+//! end of the patience at a stop (`reactor/stop.rs`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

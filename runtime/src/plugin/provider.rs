@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The engine connects, speaks TLS, keeps the four timers, falls back to the next target and, where
-//! none is left, tries the same once more if the error says that it may. The machine turns bytes
-//! into [`Output`]. It must yield what was complete in the bytes it was given before
-//! it reports an end or an error: *events before ends*.
+//! none is left, tries the same again, as often as `retries` says, if the error says that it may.
+//! The machine turns bytes into [`Output`]. It must yield what was complete in the bytes it was
+//! given before it reports an end or an error: *events before ends*.
 
 use std::collections::BTreeMap;
 use std::fmt;

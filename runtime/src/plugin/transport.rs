@@ -1,4 +1,5 @@
-//! What a transport plugin implements: a factory of sessions, a session per client, an encoding.
+//! What a transport plugin implements: a factory of sessions, a session per request to listen, an
+//! encoding.
 //!
 //! ```text
 //!   Transport::open(opening, cx) ──► Box<dyn Session>      cx.subscribe(…) asked for in open
@@ -35,7 +36,8 @@ pub use crate::channel::Lost;
 pub use crate::directory::{Identity, Membership, Notice, Signal, Target};
 pub use crate::encoding::{Encoder, Encoding, Entry, Envelope};
 
-/// Opens sessions. One value per kind of transport, shared.
+/// Opens sessions. One value is shared by all requests to a path under `/connection/`; an API that
+/// answers questions itself may make one for each, which knows how its answer is told.
 pub trait Transport: Send + Sync {
     /// Answers a request that wants to listen. Refusals are written by the session too (a
     /// WebSocket refuses after its handshake), so opening fails only where the request is no
@@ -82,7 +84,7 @@ pub enum Admission {
     Forbidden(String),
 }
 
-/// One client's protocol state.
+/// One client's protocol state, from its request to the end of what answers it.
 pub trait Session {
     /// Takes bytes of the client, cut anywhere.
     ///

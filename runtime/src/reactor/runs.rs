@@ -60,8 +60,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Publishes a run's first event, if that is still to be told. Nobody sees that it comes behind
-    /// the provider's request: no other event does, nor does anything that reads the channel.
+    /// Publishes a run's `start`, if that is still to be told. Nobody sees that it comes behind the
+    /// provider's request: no other event does, nor does anything that reads the channel.
     pub(super) fn tell_start(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(id) else {
             return;
@@ -149,7 +149,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Draws what follows from first events, once they are delivered or their attempts end.
+    /// Draws what follows from the first content of attempts, once it is delivered or they end.
     pub(super) fn note_first_events(&mut self) {
         while let Some(id) = self.buffers.begun.pop() {
             self.note_first_event(id);

@@ -82,7 +82,7 @@ impl fmt::Display for Target {
 pub struct ProviderTimers {
     /// Name, connect and TLS. Default 10 s.
     pub connect: Duration,
-    /// From the request to the first event. Default 120 s.
+    /// From the request to the first content. Default 120 s.
     pub first_event: Duration,
     /// Between signs of life after that. Default 60 s.
     pub between_events: Duration,
