@@ -23,6 +23,7 @@ pub mod content_coding;
 pub mod server;
 
 mod body;
+mod chunk_in_place;
 mod chunked;
 mod date;
 mod error;
@@ -36,6 +37,7 @@ mod syntax;
 mod target;
 
 pub use self::body::{Body, Step};
+pub use self::chunk_in_place::write_chunk_in_place;
 pub use self::chunked::{ChunkDecoder, LAST_CHUNK, write_chunk, write_chunk_of};
 pub use self::date::{basic_date_time, imf_fixdate};
 pub use self::error::Error;

@@ -2,8 +2,8 @@
 //! URL.
 //!
 //! ```text
-//!   body ──► Dialect::read ──► Asked { ChatRequest, n, …, Telling }          or a Mistake: 400
-//!                                        │ the application plans and submits: n channels
+//!   body ──► Dialect::read ──► Asked { ChatRequest, count, …, Telling }      or a Mistake: 400
+//!                                        │ the application plans and submits: `count` channels
 //!                                        ▼
 //!   Teller ── a Transport ──► session ──► cursors into the channels, in the Telling's encoding
 //!                                └──► or, at their ends, one whole answer of their snapshots
@@ -32,7 +32,7 @@ pub mod responses;
 mod session;
 mod sse;
 #[cfg(test)]
-mod told;
+mod testing;
 pub mod ui;
 
 pub use dialect::{About, Asked, Dialect, Mistake, Telling};

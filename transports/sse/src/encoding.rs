@@ -1,5 +1,6 @@
 //! Events as the wire carries them.
 
+use lmserver_proto::http1::write_chunk_in_place;
 use lmserver_proto::sse::encode;
 use lmserver_runtime::plugin::transport::{Encoding, Entry};
 
@@ -23,7 +24,7 @@ impl Encoding for Chunked {
     }
 
     fn encode(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        in_chunk(out, |out| write_event(entry, out));
+        write_chunk_in_place(out, |out| write_event(entry, out));
     }
 }
 
@@ -44,40 +45,10 @@ fn write_event(entry: &Entry<'_>, out: &mut Vec<u8>) {
     encode::event_of_one_line(None, &entry.json.parts(), out);
 }
 
-/// Appends what `write` writes as one chunk (RFC 9112 §7.1), without a detour: the size is
-/// written into a gap of fixed width, since leading zeros are allowed in it.
-pub(crate) fn in_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    const GAP: &[u8; 8] = b"000000\r\n";
-    let start = out.len();
-    out.extend_from_slice(GAP);
-    let content = out.len();
-    write(out);
-    let size = out.len() - content;
-    if size < 1 << 24 {
-        let mut left = size;
-        for digit in out.iter_mut().skip(start).take(6).rev() {
-            *digit = b"0123456789abcdef"[left & 15];
-            left >>= 4;
-        }
-    } else {
-        // More digits than the gap has: the event is moved, once.
-        out.splice(start..content, format!("{size:x}\r\n").into_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use lmserver_runtime::event::{Epoch, Json, Kind};
-
-    #[test]
-    fn a_huge_event_gets_a_chunk_size_with_more_digits() {
-        let mut out = b"before".to_vec();
-        in_chunk(&mut out, |out| out.resize(out.len() + (1 << 24), b'x'));
-        assert!(out.starts_with(b"before1000000\r\nxx") && out.ends_with(b"xx\r\n"));
-        assert_eq!(out.len(), 6 + 9 + (1 << 24) + 2);
-    }
 
     #[test]
     fn an_event_is_encoded_with_its_position() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use lmserver_proto::http1::server::Answering;
-use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version};
+use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version, write_chunk_in_place};
 use lmserver_proto::sse::encode;
 use lmserver_runtime::channel::{Backlog, Placement, ResetReason};
 use lmserver_runtime::event::{ErrorCode, Event, Failure, Position, write_json_string};
@@ -13,7 +13,6 @@ use lmserver_runtime::plugin::transport::{
 };
 use lmserver_runtime::time::Moment;
 
-use crate::encoding::in_chunk;
 use crate::error;
 
 /// How long a client waits before it comes back, in milliseconds.
@@ -72,7 +71,7 @@ impl Subscriber {
     /// Writes bytes of its own in the response's framing.
     fn say(&self, cx: &mut SessionCx<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         match self.answering.version {
-            Version::Http11 => in_chunk(cx.out(), write),
+            Version::Http11 => write_chunk_in_place(cx.out(), write),
             Version::Http10 => write(cx.out()),
         }
     }

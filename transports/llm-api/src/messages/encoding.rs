@@ -245,7 +245,7 @@ fn fail(entry: &Entry<'_>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::told::events;
+    use crate::testing::events;
 
     /// The events in short: names, and what they carry.
     fn told(entries: &[(Kind, &str)]) -> Vec<String> {

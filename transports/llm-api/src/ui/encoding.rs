@@ -277,7 +277,7 @@ fn done(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::told::{events, events_with};
+    use crate::testing::{events, events_with};
 
     const START: (Kind, &str) = (Kind::Start, r#"{"type":"start","message":"","model":"m"}"#);
     const BEGUN: &str = "data: {\"type\":\"start\",\"messageId\":\"msg_6c9f0f668f1c4a57b2b46b1f3c1a9d00\",\"messageMetadata\":{\"channelId\":\"chat:6c9f0f66-8f1c-4a57-b2b4-6b1f3c1a9d00\"}}\n\ndata: {\"type\":\"start-step\"}\n\n";
