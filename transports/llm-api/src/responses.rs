@@ -29,6 +29,7 @@ mod input;
 mod item;
 mod note;
 mod object;
+mod pen;
 mod request;
 
 use crate::dialect::{About, Asked, Dialect, Mistake, Telling};

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::item::{self, Item, Kind, Part, Text};
 use super::object::{self, Standing};
+use super::pen::{Pen, head, place};
 use crate::json;
 use crate::sse::framed;
 
@@ -66,63 +67,11 @@ struct Story {
     has_begun: bool,
 }
 
-/// Numbers events.
-struct Pen {
-    next: u64,
-    /// What is not to be told.
-    after: Option<u64>,
-}
-
-impl Pen {
-    /// Whether the next event is to be told, and its number.
-    fn take(&mut self) -> (bool, u64) {
-        let number = self.next;
-        self.next += 1;
-        (self.after.is_none_or(|after| number > after), number)
-    }
-
-    /// Appends an event: `write` appends its members, each with a comma before it.
-    fn event(&mut self, name: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-        let (is_told, number) = self.take();
-        if !is_told {
-            return;
-        }
-        head(name, out);
-        out.extend_from_slice(br#","sequence_number":"#);
-        json::number(number, out);
-        write(out);
-        out.extend_from_slice(b"}\n\n");
-    }
-}
-
-/// What an event begins with: its name, twice.
-fn head(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\ndata: {\"type\":\"");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'"');
-}
-
-/// Where a part stands: the item, and the part in it where it has parts.
-fn place(item: &Item, output_index: usize, part: Option<(&str, usize)>, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","item_id":"#);
-    json::text(&item.id, out);
-    out.extend_from_slice(br#","output_index":"#);
-    json::number(output_index as u64, out);
-    if let Some((key, index)) = part {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\":");
-        json::number(index as u64, out);
-    }
-}
-
 impl Story {
     fn new(chunked: bool, after: Option<u64>) -> Self {
         Self {
             chunked,
-            pen: Pen { next: 0, after },
+            pen: Pen::behind(after),
             items: Vec::new(),
             messages: 0,
             thoughts: 0,
