@@ -238,7 +238,7 @@ impl Api {
                     },
                 };
                 match route {
-                    Route::OpenAi(place) => openai::answer(place, &asking, body, cx),
+                    Route::OpenAi(path) => openai::answer(path, &asking, body, cx),
                     Route::Messages => llm::ask(&Messages, &asking, body, cx),
                     Route::UiStream(id) if request.method == Method::Delete => {
                         ui::cancel(&self.conversations, &asking, id, cx.unix_time)

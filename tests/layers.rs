@@ -57,14 +57,22 @@ fn engine() -> BTreeMap<Vec<String>, String> {
         .collect()
 }
 
+/// The first drawing behind `beginning` in a file, line by line, without what indents it.
+fn drawn(path: &str, beginning: &str) -> Vec<String> {
+    let text = read(&root().join(path));
+    let (_, rest) = text.split_once(beginning).expect("a drawing");
+    let lines = rest.lines().map(|line| line.trim_start_matches("//!"));
+    let drawing = lines
+        .map(str::trim_start)
+        .skip_while(|line| *line != "```text");
+    let drawing = drawing.skip(1).take_while(|line| *line != "```");
+    drawing.map(str::to_owned).collect()
+}
+
 /// The level of each module in the drawing, counted from the top line of it.
 fn drawing() -> BTreeMap<String, usize> {
-    let text = read(&root().join("runtime/src/lib.rs"));
-    let (_, rest) = text.split_once("//! ```text\n").expect("a drawing");
-    let (drawing, _) = rest.split_once("//! ```\n").expect("its end");
     let mut levels = BTreeMap::new();
-    for (level, line) in drawing.lines().enumerate() {
-        let line = line.trim_start_matches("//!").trim_start();
+    for (level, line) in drawn("runtime/src/lib.rs", "").iter().enumerate() {
         let (modules, _) = line.split_once("  ").unwrap_or((line, ""));
         for module in modules.split(' ') {
             let former = levels.insert(module.to_owned(), level);
@@ -122,6 +130,16 @@ fn no_file_of_the_engine_imports_upward() {
         }
     }
     assert!(upward.is_empty(), "{upward:#?}");
+}
+
+#[test]
+fn the_documentation_has_the_same_drawing() {
+    let told = drawn("docs/architecture.md", "Inside `runtime/src`");
+    let words = |lines: Vec<String>| -> Vec<Vec<String>> {
+        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect();
+        lines.iter().map(words).collect()
+    };
+    assert_eq!(words(told), words(drawn("runtime/src/lib.rs", "")));
 }
 
 #[test]

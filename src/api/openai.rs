@@ -19,7 +19,7 @@ use super::{Outcome, ask_as};
 
 /// A path of OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+pub(super) enum Path<'a> {
     /// `/v1/chat/completions`
     Chat,
     /// `/v1/models`
@@ -34,8 +34,8 @@ pub(super) enum Place<'a> {
     Cancel(&'a str),
 }
 
-impl<'a> Place<'a> {
-    /// The place at a path.
+impl<'a> Path<'a> {
+    /// What a request's path is here.
     pub(super) fn find(path: &'a str) -> Option<Self> {
         match path.strip_prefix("/v1/")? {
             "chat/completions" => Some(Self::Chat),
@@ -67,28 +67,28 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Answers a request to one of these places.
+/// Answers a request to one of these paths.
 pub(super) fn answer(
-    place: Place<'_>,
+    path: Path<'_>,
     asking: &Asking<'_>,
     body: &[u8],
     cx: &mut ServiceCx<'_>,
 ) -> Outcome {
-    match place {
-        Place::Chat => llm::ask(&Chat, asking, body, cx),
-        Place::Models => {
+    match path {
+        Path::Chat => llm::ask(&Chat, asking, body, cx),
+        Path::Models => {
             asking.auth.caller(asking.request)?;
             let list = json!({"object": "list", "data": models(cx.routing)});
             Ok(reply(&list))
         }
-        Place::Model(id) => {
+        Path::Model(id) => {
             asking.auth.caller(asking.request)?;
             model(id, cx.routing)
         }
-        Place::Responses => llm::ask(&Responses, asking, body, cx),
-        Place::Response(id) if asking.request.method == Method::Delete => delete(asking, id, cx),
-        Place::Response(id) => get(asking, id, cx),
-        Place::Cancel(id) => cancel(asking, id, cx),
+        Path::Responses => llm::ask(&Responses, asking, body, cx),
+        Path::Response(id) if asking.request.method == Method::Delete => delete(asking, id, cx),
+        Path::Response(id) => get(asking, id, cx),
+        Path::Cancel(id) => cancel(asking, id, cx),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) enum Route<'a> {
     Init,
     /// `/v1/…` of OpenAI's API.
     #[cfg(feature = "llm-api")]
-    OpenAi(super::openai::Place<'a>),
+    OpenAi(super::openai::Path<'a>),
     /// `/v1/messages` of Anthropic's API.
     #[cfg(feature = "llm-api")]
     Messages,
@@ -73,7 +73,7 @@ impl<'a> Route<'a> {
                 (!id.is_empty() && !id.contains('/')).then_some(Self::UiStream(id))
             }
             #[cfg(feature = "llm-api")]
-            _ if path.starts_with("/v1/") => super::openai::Place::find(path).map(Self::OpenAi),
+            _ if path.starts_with("/v1/") => super::openai::Path::find(path).map(Self::OpenAi),
             _ => in_folder("/connection/")
                 .map(Self::Connection)
                 .or_else(|| in_folder("/api/chat/").map(Self::Chat))
@@ -99,7 +99,7 @@ impl<'a> Route<'a> {
             Self::Client(_) => "GET, OPTIONS",
             Self::Chat(_) => "GET, HEAD, DELETE, OPTIONS",
             #[cfg(feature = "llm-api")]
-            Self::OpenAi(place) => place.allow(),
+            Self::OpenAi(path) => path.allow(),
             #[cfg(feature = "llm-api")]
             Self::Messages | Self::Ui => "POST, OPTIONS",
             #[cfg(feature = "llm-api")]
