@@ -197,6 +197,11 @@ pub(crate) fn type_of(value: &Value) -> &str {
     value.get("type").and_then(Value::as_str).unwrap_or("")
 }
 
+/// The beginning of a client's text, short enough to be repeated in a message.
+pub(crate) fn clip(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(CLIP)).unwrap_or(text)
+}
+
 /// What a value is, for a person.
 fn kind(value: &Value) -> String {
     match value {
@@ -209,6 +214,9 @@ fn kind(value: &Value) -> String {
         Value::Object(_) => "an object".into(),
     }
 }
+
+/// Bytes of a client's text that a message repeats.
+const CLIP: usize = 100;
 
 /// Bytes of a word, such as a model's name.
 const WORD_MAX: usize = 256;

@@ -5,7 +5,7 @@ use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::{Map, Value, json};
 
 use super::Told;
-use crate::body::{Object, type_of};
+use crate::body::{Object, clip, type_of};
 use crate::dialect::{Asked, Mistake};
 
 /// Reads a body.
@@ -106,6 +106,9 @@ fn messages(body: &mut Object) -> Result<Vec<Message>, Mistake> {
             _ => return Err(item.wrong("role", "\"user\" or \"assistant\"")),
         }
     }
+    if messages.is_empty() {
+        return Err(body.wrong("messages", "an array with a message that says something"));
+    }
     Ok(messages)
 }
 
@@ -177,7 +180,7 @@ fn assistant_turn(blocks: Vec<Value>, place: &str) -> Result<Option<Message>, Mi
     Ok(Some(message))
 }
 
-/// Blocks as content parts of OpenAI's form; text alone as text.
+/// Blocks as content parts of OpenAI's form; text alone, and nothing at all, as text.
 fn parts(blocks: Vec<Value>, place: &str) -> Result<Content, Mistake> {
     let mut parts = Vec::new();
     for (index, block) in blocks.into_iter().enumerate() {
@@ -205,6 +208,7 @@ fn parts(blocks: Vec<Value>, place: &str) -> Result<Content, Mistake> {
         });
     }
     Ok(match parts.as_slice() {
+        [] => Content::Text(String::new()),
         [only] if type_of(only) == "text" => {
             Content::Text(only["text"].as_str().unwrap_or_default().to_owned())
         }
@@ -255,7 +259,8 @@ fn tools(body: &mut Object) -> Result<Option<Value>, Mistake> {
         let mut item = Object::part(item, &place)?;
         if let Some(kind) = item.string("type")?.filter(|kind| kind != "custom") {
             let message = format!(
-                "\"{place}\" is a tool of Anthropic's own ({kind}), which other models do not know: offer one with a \"name\" and an \"input_schema\""
+                "\"{place}\" is a tool of Anthropic's own ({}), which other models do not know: offer one with a \"name\" and an \"input_schema\"",
+                clip(&kind)
             );
             return Err(Mistake::at(place, message));
         }
@@ -323,7 +328,9 @@ fn stop(body: &mut Object) -> Result<Vec<String>, Mistake> {
     let Some(items) = body.array("stop_sequences")? else {
         return Ok(Vec::new());
     };
-    let texts = items.into_iter().map(|item| match item {
+    // An empty text stops nothing.
+    let items = items.into_iter().filter(|item| item != "");
+    let texts = items.map(|item| match item {
         Value::String(text) => Ok(text),
         _ => Err(body.wrong("stop_sequences", "an array of strings")),
     });
@@ -349,7 +356,8 @@ fn needed<T>(value: Option<T>, place: &str, key: &str) -> Result<T, Mistake> {
 
 fn unknown_block(place: &str, kind: &str) -> Mistake {
     let message = format!(
-        "\"{place}\" is a block of type {kind:?}, which not every provider can be given; text, image, document, tool_use and tool_result can be"
+        "\"{place}\" is a block of type {:?}, which not every provider can be given; text, image, document, tool_use and tool_result can be",
+        clip(kind)
     );
     Mistake::at(place, message)
 }
@@ -520,6 +528,10 @@ mod tests {
             (json!({"system": 7}), "system"),
             (json!({"stop_sequences": [7]}), "stop_sequences"),
             (json!({"stream": "yes"}), "stream"),
+            (
+                json!({"messages": [{"role": "assistant", "content": []}, {"role": "user", "content": []}]}),
+                "messages",
+            ),
         ] {
             let mistake = request(more.clone())
                 .err()
@@ -531,6 +543,30 @@ mod tests {
                 mistake.message
             );
         }
+    }
+
+    #[test]
+    fn a_long_type_is_repeated_in_part() {
+        let long = "x".repeat(5000);
+        let block = |role: &str| json!({"messages": [{"role": role, "content": [{"type": long}]}]});
+        let tool = json!({"tools": [{"type": long, "name": "f"}]});
+        for more in [block("user"), block("assistant"), tool] {
+            let mistake = request(more).err().expect("a mistake");
+            assert!(mistake.message.contains("xxxx"), "{}", mistake.message);
+            assert!(mistake.message.len() < 400, "{}", mistake.message);
+        }
+    }
+
+    #[test]
+    fn nothing_at_all_is_an_empty_text_and_stops_nothing() {
+        let result = json!({"type": "tool_result", "tool_use_id": "i", "content": []});
+        let messages =
+            json!([{"role": "system", "content": []}, {"role": "user", "content": [result]}]);
+        for message in said(messages) {
+            assert_eq!(message.content, Content::Text(String::new()), "{message:?}");
+        }
+        let asked = asked(json!({"stop_sequences": ["", "END", ""]}));
+        assert_eq!(asked.stop, ["END"]);
     }
 
     #[test]
