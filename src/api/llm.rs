@@ -109,6 +109,8 @@ fn look_up(dialect: &'static dyn Dialect, mut order: Box<Order>, cx: &ServiceCx<
     let Some(channel) = order.asked.referred.pop() else {
         return match order.asked.previous.clone() {
             Some(previous) => go_on(dialect, order, previous, cx),
+            // It named nothing but calls that those answers do not have.
+            None if order.asked.request.messages.is_empty() => Err(not_kept()),
             None => Ok(submit(order)),
         };
     };
@@ -121,12 +123,14 @@ fn look_up(dialect: &'static dyn Dialect, mut order: Box<Order>, cx: &ServiceCx<
             order.request_bytes = order.request_bytes.saturating_add(said.bytes());
             look_up(dialect, order, cx)
         }
-        _ => {
-            let message = "an item that \"input\" refers to is not (or no longer) kept here: send \
-                           the item itself";
-            Err(Refusal::new(Code::NotFound, message).with_param("input"))
-        }
+        _ => Err(not_kept()),
     }))
+}
+
+fn not_kept() -> Refusal {
+    let message = "an item that \"input\" refers to is not (or no longer) kept here: send the item \
+                   itself";
+    Refusal::new(Code::NotFound, message).with_param("input")
 }
 
 /// Puts what was said before in front of a question.

@@ -685,3 +685,19 @@ fn an_item_is_named_once_and_those_of_many_responses_are_sent_whole() {
         assert_eq!(response.status, code, "{twice:?}");
     }
 }
+
+#[test]
+fn a_question_of_nothing_but_calls_that_an_answer_does_not_have_is_refused() {
+    let id = "fc_00000000000040008000000000000000_1";
+    let body = json!({"input": [{"type": "item_reference", "id": id}]}).to_string();
+    let snapshot = Snapshot {
+        status: Status::Completed,
+        finish_reason: Some(FinishReason::Stop),
+        text: "so".into(),
+        ..Snapshot::default()
+    };
+    let mut server = Setup::default().start();
+    server.script = Script::Snapshot(Box::new(snapshot), "k3f9ab-3");
+    let response = server.response(RESPONSES, &[], &body);
+    assert_eq!(response.status, 404, "{}", response.body.escape_ascii());
+}

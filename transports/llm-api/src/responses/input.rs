@@ -7,7 +7,7 @@ use lmserver_runtime::object;
 use lmserver_runtime::plugin::provider::{Content, Message};
 use serde_json::{Map, Value};
 
-use crate::body::{Object, type_of};
+use crate::body::{Object, clip, type_of};
 use crate::dialect::Mistake;
 use crate::names;
 
@@ -140,6 +140,7 @@ pub(super) fn referred(messages: &[Message]) -> Result<Vec<Box<str>>, Mistake> {
             continue;
         };
         if !places.insert((channel, id.starts_with("fc_"), place)) {
+            let id = clip(id);
             return Err(wrong(format!("names the item {id} more than once")));
         }
     }
@@ -263,12 +264,57 @@ fn read_part(kind: &str, mut part: Object) -> Result<Value, Mistake> {
             Ok(object! {"type": "file", "file": part.rest()})
         }
         "input_audio" => {
-            let audio = part.take("input_audio").unwrap_or_default();
+            let audio = part.take("input_audio");
+            let is_audio = |audio: &Value| audio.get("data").is_some_and(Value::is_string);
+            let want = "an object with strings \"data\" and \"format\"";
+            let audio = audio
+                .filter(is_audio)
+                .ok_or_else(|| part.wrong("input_audio", want))?;
             Ok(object! {"type": "input_audio", "input_audio": audio})
         }
         _ => {
             let want = "input_text, input_image, input_file, input_audio, output_text or refusal";
             Err(part.wrong("type", want))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn audio_has_data() {
+        let said = |part: Value| {
+            let body = json!({"input": [{"role": "user", "content": [part]}]}).to_string();
+            read(&mut Object::read(body.as_bytes()).unwrap())
+        };
+        for part in [
+            json!({"type": "input_audio"}),
+            json!({"type": "input_audio", "input_audio": "aa"}),
+            json!({"type": "input_audio", "input_audio": {"format": "wav"}}),
+        ] {
+            let mistake = said(part).unwrap_err();
+            let param = mistake.param.as_deref();
+            assert_eq!(param, Some("input[0].content[0].input_audio"));
+        }
+        let audio = json!({"data": "aa", "format": "wav"});
+        let part = json!({"type": "input_audio", "input_audio": audio});
+        let messages = said(part.clone()).unwrap();
+        assert_eq!(messages[0].content, Content::Parts(vec![part]));
+    }
+
+    #[test]
+    fn a_long_name_of_an_item_is_repeated_in_part() {
+        let id = format!("fc_{}_{}1", "0123456789abcdef".repeat(2), "0".repeat(5000));
+        let named = Message {
+            name: Some(id),
+            ..Message::new(NAMED, Content::Absent)
+        };
+        let mistake = referred(&[named.clone(), named]).unwrap_err();
+        assert!(mistake.message.contains("fc_0123"), "{}", mistake.message);
+        assert!(mistake.message.len() < 200, "{}", mistake.message);
     }
 }
