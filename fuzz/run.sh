@@ -14,7 +14,7 @@ seconds=$2
 # Bytes of one input: enough for every limit that an input of this target can reach.
 longest() {
     case $1 in
-        config) echo 4096 ;;
+        config | request_body) echo 4096 ;;
         connection) echo 2048 ;;
         *) echo 3000 ;;
     esac

@@ -281,6 +281,166 @@ def config():
         write("config", "", text)
 
 
+PICTURE = "data:image/png;base64,aa"
+FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}}
+CALL = {"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOOL = {"type": "function", "function": FUNCTION}
+RESPONSE = "0123456789abcdef" * 2
+SAMPLING = {"temperature": 0.7, "top_p": 1, "max_tokens": 9, "stop": ["a"], "seed": -7, "user": "u"}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
+CHOICE = {"type": "function", "function": {"name": "f"}}
+TURNS = [
+    {"role": "developer", "content": "", "name": "n"},
+    {"role": "user", "content": [{"type": "text", "text": "a"},
+                                 {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}}]},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "r", "tool_call_id": "i"},
+]
+
+# Bodies of /api/chat that are read in one go, and others.
+OWN = [
+    '{"message":"Hello"}',
+    ' { "model" : "m" , "message" : "a\\n\\u00e9\\ud83d\\ude00\\"" , "system":"s" } ',
+    '{"messages":[{"role":"user","content":"a"},{"content":"","role":"assistant"}],"max_tokens":9}',
+    '{"message":"a","temperature":0.70,"top_p":0.123456789012345,"model":"openai/x"}',
+    '{"message":"a","temperature":1e-1,"max_tokens":18446744073709551615}',
+    '{"message":"a","message":"b"}',
+    '\ufeff{"message":"a"}',
+    '{"message":""}',
+    '{"message":"a","model":"unknown"}',
+    '{"messages":[{"role":"user","content":"a","name":null}],"model":null}',
+    "{}",
+    "",
+]
+OWN_TREES = [
+    {"messages": TURNS, "tools": [TOOL], "tool_choice": CHOICE, "response_format": FORMAT, **SAMPLING,
+     "reasoning_effort": "low", "metadata": {"a": None}, "extra": {"b": [1.5, {}]}},
+    {"messages": [{"role": "tool", "content": "a"}]},
+    {"messages": [{"role": "user", "content": []}], "mesage": 1},
+]
+
+CHATS = [
+    '{"messages":[{"role":"user","content":"Hello"}]}',
+    '{"model":"m","stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},'
+    '"messages":[{"role":"system","content":"b"},{"role":"user","content":"a\\u0000\\/"}]}',
+    '{"max_completion_tokens":2,"max_tokens":1,"temperature":2,"top_p":0.5,'
+    '"messages":[{"role":"user","content":"a"}]}',
+    '{"messages":[{"role":"user","content":"a"}],"stream":null,"n":8}',
+    '{"messages":[{"role":"user","content":"a"}],"stream":true,"stream":false}',
+    "[]",
+]
+CHAT_TREES = [
+    {"messages": TURNS, "tools": [TOOL, {"type": "web_search"}], "tool_choice": "required", "n": 2, **SAMPLING,
+     "response_format": FORMAT, "metadata": {"a": "b", "c": None}, "store": True, "logit_bias": {"1": 2},
+     "frequency_penalty": 0, "presence_penalty": 1.5, "logprobs": True, "top_logprobs": 3, "other": [None]},
+    {"messages": [{"role": "assistant", "content": "a", "function_call": {"name": "f", "arguments": ""},
+                   "reasoning_content": "h"}, {"role": "function", "name": "f", "content": "r"}],
+     "functions": [FUNCTION], "function_call": {"name": "f"}, "stop": ""},
+    {"messages": [{"role": "assistant", "refusal": "no", "tool_calls": []}], "tools": [], "modalities": ["text"]},
+    {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}, {"type": "refusal", "refusal": ""},
+                                               {"type": "input_audio", "input_audio": {"data": "a"}}]}]},
+]
+
+RESPONSE_TREES = [
+    {"input": "Hello"},
+    {"input": "a", "model": "m", "instructions": "i", "store": False, "background": True, "stream": True,
+     "previous_response_id": "resp_" + RESPONSE, "reasoning": {"effort": "low", "summary": "auto"},
+     "text": {"verbosity": "low", "format": {"type": "json_schema", "name": "a", "schema": {}}},
+     "tools": [{"type": "function", **FUNCTION}, {"type": "web_search"}], "metadata": {"a": "b"},
+     "tool_choice": {"type": "function", "name": "f"}, "parallel_tool_calls": False, "max_output_tokens": 9,
+     "temperature": 0.7, "top_p": 0.5, "service_tier": "flex", "include": [], "truncation": "auto"},
+    {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"},
+                                            {"type": "input_image", "image_url": PICTURE, "detail": "low"},
+                                            {"type": "input_file", "file_data": "a", "filename": "b"},
+                                            {"type": "input_audio", "input_audio": {"data": "a"}}]},
+               {"type": "reasoning", "summary": [{"type": "summary_text", "text": "h"}], "content": []},
+               {"type": "function_call", "call_id": "i", "name": "f", "arguments": "{}"},
+               {"type": "function_call", "call_id": "j", "name": "f", "arguments": "{}"},
+               {"type": "function_call_output", "call_id": "i", "output": "r"},
+               {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]},
+    {"input": [{"type": "item_reference", "id": "msg_" + RESPONSE}, {"type": "item_reference", "id": "rs_" + RESPONSE},
+               {"type": "item_reference", "id": "fc_" + RESPONSE + "_0"}, {"role": "user", "content": []}]},
+    {"input": [{"type": "item_reference", "id": "fc_" + RESPONSE + "_1"}]},
+    {"input": [{"type": "item_reference", "id": "fc_" + RESPONSE + "_01"}] * 2},
+    {"input": [{"type": "item_reference", "id": "rs_" + RESPONSE}]},
+    {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+    {"input": []},
+]
+
+MESSAGE_TREES = [
+    {"max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]},
+    {"max_tokens": 9, "model": "m", "stream": True, "temperature": 0.7, "top_p": 0.5, "top_k": 4,
+     "stop_sequences": ["a"], "system": [{"type": "text", "text": "a"}], "metadata": {"user_id": "u"},
+     "thinking": {"type": "enabled", "budget_tokens": 9000}, "tools": [{"name": "f", "input_schema": {}}],
+     "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+     "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {}}},
+     "messages": [
+         {"role": "user", "content": [
+             {"type": "text", "text": "a"},
+             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aa"}},
+             {"type": "document", "title": "t", "source": {"type": "url", "url": "https://h/a"}},
+             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}}]},
+         {"role": "assistant", "content": [{"type": "thinking", "thinking": "h", "signature": "s"},
+                                           {"type": "tool_use", "id": "i", "name": "f", "input": {"a": 1}}]},
+         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "i", "is_error": True,
+                                       "content": [{"type": "text", "text": "x"}]}]},
+         {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "a"}]}]},
+    {"max_tokens": 9, "messages": [{"role": "assistant", "content": []}]},
+    {"max_tokens": 9, "messages": [{"role": "system", "content": []}]},
+    {"max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "i",
+                                                                 "content": []}]}]},
+    {"max_tokens": 9, "messages": [{"role": "user", "content": "a"}], "stop_sequences": [""]},
+    {"messages": []},
+]
+
+UI_TREES = [
+    {"id": "c", "trigger": "submit-message", "messages": [{"id": "1", "role": "user", "parts": [
+        {"type": "text", "text": "a"}, {"type": "file", "mediaType": "image/png", "url": PICTURE},
+        {"type": "file", "mediaType": "text/plain", "url": "data:,a", "filename": "n"}, {"type": "data-x"}]}]},
+    {"messages": [{"id": "2", "role": "assistant", "parts": [
+        {"type": "reasoning", "text": "h"}, {"type": "text", "text": "a"},
+        {"type": "tool-f", "toolCallId": "i", "state": "output-available", "input": {"a": 1}, "output": {"b": 2}},
+        {"type": "dynamic-tool", "toolName": "g", "toolCallId": "j", "state": "output-error", "errorText": "e"},
+        {"type": "step-start"}, {"type": "text", "text": "b"}]}], "model": "m", "temperature": 0.5},
+    {"messages": [{"role": "user", "parts": []}]},
+]
+
+# Wrong where a message could show what is wrong: `~` is a long text.
+LONG = {
+    "8": ['{"message":"~","model":"~"}', '{"~":1}', '{"message":"a","~":1,"~":2}', '{"messages":[{"role":"~"}]}',
+          '{"message":"a","tool_choice":"~","reasoning_effort":"~","user":"~"}', '{"message":"a","seed":~}',
+          '{"messages":[{"role":"user","content":[{"type":"~"}]}],"tools":[{"type":"~"}]}'],
+    "9": ['{"messages":[{"role":"~"}]}', '{"messages":[{"role":"user","content":"a"}],"tool_choice":"~"}',
+          '{"messages":[{"role":"user","content":"~"}],"model":"~"}', '{"messages":"~"}', '{"messages":[{"role":"user",'
+          '"content":[{"type":"~"}]}],"tools":[{"type":"~"}],"response_format":{"type":"~"},"~":"~"}'],
+    ":": ['{"input":[{"type":"~"}]}', '{"input":[{"role":"user","content":[{"type":"~"}]}]}', '{"input":"a","~":1}',
+          '{"input":"a","previous_response_id":"~"}', '{"input":"a","tools":[{"type":"~"}],"text":{"verbosity":"~"}}',
+          '{"input":"~","instructions":"~","metadata":{"~":"~"}}', '{"input":[{"type":"item_reference","id":"~"}]}'],
+    ";": ['{"max_tokens":9,"messages":[{"role":"user","content":[{"type":"~"}]}]}',
+          '{"max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"~"}]}]}',
+          '{"max_tokens":9,"messages":[{"role":"user","content":"a"}],"tools":[{"type":"~"}]}',
+          '{"max_tokens":9,"messages":[{"role":"~","content":"~"}]}', '{"max_tokens":"~"}',
+          '{"max_tokens":9,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"~"}}'],
+    "<": ['{"messages":[{"role":"~","parts":[]}]}', '{"messages":[{"role":"user","parts":[{"type":"~"}]}]}',
+          '{"messages":[{"role":"assistant","parts":[{"type":"tool-~","toolCallId":"~","state":"~"}]}],"id":"~"}'],
+}
+
+
+def request_body():
+    for text in OWN:
+        write("request_body", "0", text)
+    for text in CHATS:
+        write("request_body", "1", text)
+    for mode, trees in zip("01234", (OWN_TREES, CHAT_TREES, RESPONSE_TREES, MESSAGE_TREES, UI_TREES)):
+        for tree in trees:
+            write("request_body", mode, json.dumps(tree, separators=(",", ":")))
+    for mode, texts in LONG.items():
+        for text in texts:
+            write("request_body", mode, text)
+    named = {"input": [{"type": "item_reference", "id": f"fc_{RESPONSE}_%s1"}] * 2}
+    write("request_body", "2", json.dumps(named).replace("%s", "0" * 1500))
+
+
 def request(line, body="", *fields):
     head = [f"{line} HTTP/1.1", HOST, *fields]
     if body:
@@ -412,7 +572,7 @@ def http_request():
 if __name__ == "__main__":
     for target in (http_request, http_response, ws_frames, sse_decoder, aws_event_stream, provider_anthropic,
                    provider_bedrock, provider_openai, provider_openai_responses, provider_gemini, provider_ollama,
-                   provider_cohere, config, connection, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
+                   provider_cohere, config, connection, request_body, centrifuge_json, centrifuge_protobuf, centrifuge_emulation):
         folder = SEEDS / target.__name__
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)

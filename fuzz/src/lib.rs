@@ -27,6 +27,7 @@ pub mod provider_gemini;
 pub mod provider_ollama;
 pub mod provider_openai;
 pub mod provider_openai_responses;
+pub mod request_body;
 pub mod sse_decoder;
 pub mod ws_frames;
 

@@ -89,6 +89,11 @@ fn config() {
 }
 
 #[test]
+fn request_body() {
+    each("request_body", lmserver_fuzz::request_body::check);
+}
+
+#[test]
 fn connection() {
     each("connection", lmserver_fuzz::connection::check);
 }
