@@ -33,6 +33,7 @@ mod head;
 mod method;
 mod request;
 mod response;
+mod stream_head;
 mod syntax;
 mod target;
 
@@ -46,6 +47,7 @@ pub use self::framing::{Answers, Framing, Message, framing};
 pub use self::method::Method;
 pub use self::request::Request;
 pub use self::response::{Response, reason_phrase, write_field};
+pub use self::stream_head::StreamHead;
 pub use self::target::{Target, is_valid_authority};
 
 /// What a peer may make this side hold.

@@ -14,6 +14,18 @@ pub enum Framing {
     UntilClose,
 }
 
+impl Framing {
+    /// How an answer is delimited whose length is not known, to a client of this version: no
+    /// transfer coding to HTTP/1.0 (RFC 9112 §6.1).
+    #[must_use]
+    pub const fn of_stream(version: Version) -> Self {
+        match version {
+            Version::Http11 => Self::Chunked,
+            Version::Http10 => Self::UntilClose,
+        }
+    }
+}
+
 /// The message whose content is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {

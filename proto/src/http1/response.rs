@@ -103,15 +103,27 @@ pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, date: &str, end
         write_field(out, name, value.as_bytes());
     }
     out.extend_from_slice(&response.lines);
-    match end.framing {
-        Some(Framing::Length(length)) => {
+    if let Some(framing) = end.framing {
+        write_framing(out, framing);
+    }
+    end_head(out, end.keep_alive, end.version);
+}
+
+/// Writes what a head says about the body behind it.
+pub(super) fn write_framing(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::Length(length) => {
             write_field(out, "Content-Length", length.to_string().as_bytes());
         }
-        Some(Framing::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        Some(Framing::UntilClose) | None => {}
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::UntilClose => {}
     }
+}
+
+/// Writes what a head says about the connection to a client of this version, and the head's end.
+pub(super) fn end_head(out: &mut Vec<u8>, keep_alive: bool, version: Version) {
     // RFC 9112 §9.3 and §9.6: said only where it differs from the version's default.
-    match (end.keep_alive, end.version) {
+    match (keep_alive, version) {
         (false, _) => write_field(out, "Connection", b"close"),
         (true, Version::Http10) => write_field(out, "Connection", b"keep-alive"),
         (true, Version::Http11) => {}

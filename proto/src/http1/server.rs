@@ -260,11 +260,7 @@ impl Connection {
     /// [`super::LAST_CHUNK`]; to [`Framing::UntilClose`] it goes as it is; to
     /// [`Framing::Length`] (an answer to `HEAD`) there is none. Then [`Connection::end_stream`].
     pub fn begin_stream(&mut self, response: &Response, date: &str, out: &mut Vec<u8>) -> Framing {
-        // RFC 9112 §6.1: no transfer coding to an HTTP/1.0 client.
-        let framing = match self.version {
-            Version::Http11 => Framing::Chunked,
-            Version::Http10 => Framing::UntilClose,
-        };
+        let framing = Framing::of_stream(self.version);
         self.keep_alive = self.may_keep_alive(response) && framing == Framing::Chunked;
         let end = HeadEnd {
             framing: Some(framing),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmserver_proto::http1::server::Answering;
-use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, Version, write_field};
+use lmserver_proto::http1::{Framing, LAST_CHUNK, Response, StreamHead, Version, write_field};
 use lmserver_runtime::channel::{Backlog, Placement, Snapshot};
 use lmserver_runtime::event::{After, ErrorCode, Failure, Kind};
 use lmserver_runtime::plugin::query::{Answer, Query};
@@ -73,13 +73,18 @@ impl Transport for Teller {
         };
         let mut fields = opening.fields;
         self.telling.fields(&about, &mut fields);
-        let content_type = self.is_stream.then(|| self.telling.content_type());
+        let fields = if self.is_stream {
+            let now = cx.unix_time.as_secs();
+            Fields::of_stream(&fields, self.telling.content_type(), version, now)
+        } else {
+            Fields::Whole(written(&fields))
+        };
         Ok(Box::new(Client {
             answering: cx.answering,
             telling: Arc::clone(&self.telling),
             model: self.model.clone(),
             answers: self.channels.iter().cloned().map(Told::new).collect(),
-            state: State::Quiet(Lines::new(&fields, content_type)),
+            state: State::Quiet(fields),
             untold: Vec::new(),
             is_stream: self.is_stream,
             rest: self
@@ -115,39 +120,70 @@ struct Client {
 }
 
 enum State {
-    /// Nothing is written; these lines are for the head.
-    Quiet(Lines),
+    /// Nothing is written; these fields are for the head.
+    Quiet(Fields),
     /// The head is written.
     Flowing,
     /// Nothing more is written.
     Over,
 }
 
-/// The fields of a head that is to leave as soon as there is something to say.
-struct Lines {
-    /// Those that every head has, then those of a stream alone.
-    bytes: Vec<u8>,
-    /// Where the latter begin.
-    of_stream: usize,
+/// The fields of a head that is to leave as soon as there is something to say. They are written
+/// while the provider thinks, so that its first word waits for nothing.
+enum Fields {
+    /// Of a whole answer.
+    Whole(Vec<u8>),
+    /// Of a stream; of a whole answer, should there be nothing but a failure.
+    Stream {
+        head: StreamHead,
+        /// How many bytes of fields both have.
+        common: usize,
+    },
 }
 
-impl Lines {
-    fn new(fields: &[(Cow<'static, str>, String)], content_type: Option<&str>) -> Self {
-        let sizes = fields.iter().map(|(name, value)| name.len() + value.len());
-        let size = sizes.map(|size| size + 4).sum::<usize>() + 160;
-        let mut bytes = Vec::with_capacity(size);
-        for (name, value) in fields {
-            write_field(&mut bytes, name, value.as_bytes());
+impl Fields {
+    fn of_stream(
+        common: &[(Cow<'static, str>, String)],
+        content_type: &str,
+        version: Version,
+        unix_seconds: u64,
+    ) -> Self {
+        let mut fields = written(common);
+        let common = fields.len();
+        write_field(&mut fields, "Content-Type", content_type.as_bytes());
+        write_field(&mut fields, "Cache-Control", b"no-store, no-transform");
+        write_field(&mut fields, "X-Accel-Buffering", b"no");
+        Self::Stream {
+            head: StreamHead::new(version, 200, &fields, unix_seconds),
+            common,
         }
-        let of_stream = bytes.len();
-        if let Some(content_type) = content_type {
-            write_field(&mut bytes, "Content-Type", content_type.as_bytes());
-            write_field(&mut bytes, "Cache-Control", b"no-store, no-transform");
-            write_field(&mut bytes, "X-Accel-Buffering", b"no");
+    }
+
+    /// For the head of an answer that is whole.
+    fn into_whole(self) -> Vec<u8> {
+        match self {
+            Self::Whole(fields) => fields,
+            Self::Stream { head, common } => {
+                let mut fields = head.into_fields();
+                fields.truncate(common);
+                fields
+            }
         }
-        Self { bytes, of_stream }
     }
 }
+
+fn written(fields: &[(Cow<'static, str>, String)]) -> Vec<u8> {
+    let sizes = fields.iter().map(|(name, value)| name.len() + value.len());
+    let size = sizes.map(|size| size + 4).sum::<usize>();
+    let mut bytes = Vec::with_capacity(size + ROOM);
+    for (name, value) in fields {
+        write_field(&mut bytes, name, value.as_bytes());
+    }
+    bytes
+}
+
+/// Bytes of the fields that only a stream has.
+const ROOM: usize = 128;
 
 /// One of the answers.
 struct Told {
@@ -173,34 +209,27 @@ impl Client {
         }
     }
 
-    /// The lines of the head, of a stream or of another response. Once.
-    fn take_lines(&mut self, is_stream: bool, now: Moment) -> Vec<u8> {
-        let State::Quiet(lines) = &mut self.state else {
-            return Vec::new();
-        };
-        let mut bytes = std::mem::take(&mut lines.bytes);
-        if !is_stream {
-            bytes.truncate(lines.of_stream);
-        }
+    /// Writes the field that says how long it took until the head.
+    fn write_elapsed(&self, now: Moment, out: &mut Vec<u8>) {
         if let Some(name) = self.telling.elapsed_field() {
             let elapsed = now.since(self.began).as_millis();
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.extend_from_slice(b": ");
-            json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), &mut bytes);
-            bytes.extend_from_slice(b"\r\n");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), out);
+            out.extend_from_slice(b"\r\n");
         }
-        bytes
     }
 
     /// Writes the head of a stream. False: that is all (the request was `HEAD`).
     fn begin(&mut self, cx: &mut SessionCx<'_>) -> bool {
-        let response = Response {
-            lines: self.take_lines(true, cx.now),
-            ..Response::empty(200)
+        let state = std::mem::replace(&mut self.state, State::Flowing);
+        let State::Quiet(Fields::Stream { mut head, .. }) = state else {
+            debug_assert!(false, "only a stream begins, and once");
+            return false;
         };
-        let date = cx.date();
-        let framing = self.answering.begin_stream(&response, &date, cx.out());
-        self.state = State::Flowing;
+        self.write_elapsed(cx.now, head.fields());
+        let now = cx.unix_time.as_secs();
+        let framing = head.leave(&mut self.answering, now, cx.out());
         matches!(framing, Framing::Chunked | Framing::UntilClose)
     }
 
@@ -220,8 +249,10 @@ impl Client {
 
     /// Answers with a whole response.
     fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
-        response.lines = self.take_lines(false, cx.now);
-        self.state = State::Over;
+        if let State::Quiet(fields) = std::mem::replace(&mut self.state, State::Over) {
+            response.lines = fields.into_whole();
+            self.write_elapsed(cx.now, &mut response.lines);
+        }
         let leftover = self.leftover.take();
         cx.hand_back(self.answering, Some(response), leftover);
     }
