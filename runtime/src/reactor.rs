@@ -78,6 +78,8 @@ pub struct Reactor<S: Sys> {
     routing: Arc<Routing>,
     limits: Limits,
     listeners: Vec<Listener>,
+    /// When one of them is to be looked at.
+    accepts_at: Moment,
     conns: Arena<ConnId, Conn>,
     /// Whose socket it is; a socket's number is small.
     by_sock: Vec<Option<ConnId>>,
@@ -98,7 +100,7 @@ pub struct Reactor<S: Sys> {
     work: VecDeque<ConnId>,
     timers: Timers,
     /// When the first timer, or the first deadline of a channel, was due as this turn began.
-    next_expiry: Option<Moment>,
+    next_expiry: Moment,
     stop: Stop,
     now: Moment,
     metrics: Metrics,
@@ -153,6 +155,7 @@ impl<S: Sys> Reactor<S> {
             routing,
             limits,
             listeners: Vec::new(),
+            accepts_at: Moment::NEVER,
             conns: Arena::new(),
             by_sock: Vec::new(),
             clients: 0,
@@ -168,7 +171,7 @@ impl<S: Sys> Reactor<S> {
             batches: Vec::new(),
             work: VecDeque::new(),
             timers: Timers::default(),
-            next_expiry: None,
+            next_expiry: Moment::NEVER,
             stop: Stop::Running,
             now,
             metrics: Metrics::default(),
@@ -188,6 +191,7 @@ impl<S: Sys> Reactor<S> {
     pub fn listen(&mut self, at: &ListenAddr, tls: Option<Identity>) -> io::Result<ListenAddr> {
         let (sock, addr) = self.sys.listen(at)?;
         self.listeners.push(Listener::new(sock, tls));
+        self.accepts_at = Moment(0);
         Ok(addr)
     }
 
@@ -246,12 +250,18 @@ impl<S: Sys> Reactor<S> {
             Owner::Run(id) => runs.get(id).map(|it| it.armed),
             Owner::Dial(id) => dials.get(id).map(|it| it.armed),
         });
-        self.next_expiry = earliest(hint, self.channels.deadline());
+        // This is asked every turn: moments are compared without a word for none.
+        let moment = |at: Option<Moment>| at.unwrap_or(Moment::NEVER);
+        self.next_expiry = moment(hint).min(self.channels.deadline());
         let until = if idle {
-            let listeners = self.listeners.iter().filter_map(Listener::deadline).min();
-            let own = earliest(self.wish_at(), self.warm.due());
-            let others = earliest(self.stop.deadline(), listeners);
-            earliest(self.next_expiry, earliest(own, others))
+            let others = [
+                self.accepts_at,
+                moment(self.wish_at()),
+                moment(self.warm.due()),
+                moment(self.stop.deadline()),
+            ];
+            let first = others.into_iter().fold(self.next_expiry, Moment::min);
+            (first != Moment::NEVER).then_some(first)
         } else {
             Some(self.now)
         };
@@ -286,16 +296,10 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn note_readiness(&mut self, sock: SockId, readable: bool, writable: bool, closed: bool) {
-        if let Some(listener) = self
-            .listeners
-            .iter_mut()
-            .find(|listener| listener.sock == sock)
-        {
-            listener.ready = true;
-            return;
-        }
         let owner = self.by_sock.get(sock.0 as usize).copied().flatten();
-        let Some(id) = owner else { return };
+        let Some(id) = owner else {
+            return self.note_waiting(sock);
+        };
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
@@ -335,7 +339,7 @@ impl<S: Sys> Reactor<S> {
 
     fn expire(&mut self) {
         // What was given a deadline since has it in a later turn.
-        if self.next_expiry.is_none_or(|at| at > self.now) {
+        if self.next_expiry > self.now {
             return;
         }
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
@@ -346,7 +350,7 @@ impl<S: Sys> Reactor<S> {
             }
             self.run_agenda();
         }
-        if self.channels.deadline().is_some_and(|at| at <= self.now) {
+        if self.channels.deadline() <= self.now {
             let mut abandoned = std::mem::take(&mut self.buffers.abandoned);
             self.channels.expire(self.now, &mut abandoned);
             for channel in abandoned.drain(..) {
@@ -466,14 +470,6 @@ impl<S: Sys> Reactor<S> {
             *owner = Some(id);
         }
         id
-    }
-}
-
-/// The earlier of two deadlines.
-fn earliest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 

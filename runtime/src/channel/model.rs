@@ -190,8 +190,8 @@ impl World {
     fn wait(&mut self) {
         let deadline = self.registry.deadline();
         self.now = match (self.random.below(4), deadline) {
-            (0, Some(deadline)) => self.now.max(deadline),
-            (1, Some(deadline)) => self.now.max(Moment(deadline.0 - 1)),
+            (0, deadline) if deadline != Moment::NEVER => self.now.max(deadline),
+            (1, deadline) if deadline != Moment::NEVER => self.now.max(Moment(deadline.0 - 1)),
             _ => self.now + Duration::from_millis(self.random.below(70_000)),
         };
         self.expire();
@@ -238,7 +238,7 @@ impl World {
         assert_eq!(abandoned, [], "abandoned without reason");
         let deadline = self.registry.deadline();
         assert!(
-            deadline.is_none_or(|at| at > now),
+            deadline > now,
             "a deadline that is past: {deadline:?}, {now:?}"
         );
     }
@@ -320,8 +320,8 @@ impl World {
         for client in 0..self.clients.len() {
             self.kill(client);
         }
-        while let Some(deadline) = self.registry.deadline() {
-            self.now = deadline;
+        while self.registry.deadline() != Moment::NEVER {
+            self.now = self.registry.deadline();
             self.expire();
         }
         let left = (self.registry.len(), self.registry.total_bytes());

@@ -7,6 +7,7 @@ mod check;
 mod expiry;
 mod place;
 
+use self::expiry::late;
 use super::tombstones::Tombstones;
 use super::{Channel, Idempotency, Life, Placement, Published};
 use crate::arena::Arena;
@@ -42,6 +43,8 @@ pub(crate) struct Registry {
     stale_views: VecDeque<(Moment, ChannelId)>,
     /// Open channels with a history, by the moment to look whether it is too old.
     histories: BTreeSet<(Moment, ChannelId)>,
+    /// No later than the first moment of all these.
+    due: Moment,
     dirty: Vec<ChannelId>,
     total: usize,
     /// What of it open channels without readers hold.
@@ -106,6 +109,7 @@ impl Registry {
             unread: BTreeSet::new(),
             stale_views: VecDeque::new(),
             histories: BTreeSet::new(),
+            due: Moment::NEVER,
             dirty: Vec::new(),
             total: 0,
             idle: 0,
@@ -192,6 +196,7 @@ impl Registry {
             {
                 self.idempotency.remove(&key);
             }
+            self.note_due(late(now + self.limits.ttl, self.limits.ttl));
             self.set_expiry(id, now);
         }
         let room = if bytes > self.limits.max_channel_bytes {

@@ -22,9 +22,9 @@ const TELL: Duration = Duration::from_secs(1);
 
 /// One listening socket.
 pub(super) struct Listener {
-    pub(super) sock: SockId,
+    sock: SockId,
     tls: Option<Identity>,
-    pub(super) ready: bool,
+    ready: bool,
     rests_until: Option<Moment>,
     /// Connections refused for want of descriptors that no line of the log tells of yet.
     refused: u64,
@@ -58,15 +58,37 @@ impl Listener {
     }
 
     /// When accepting goes on after a rest, or at once if the last turn took its fill.
-    pub(super) fn deadline(&self) -> Option<Moment> {
-        self.rests_until
-            .or(if self.ready { Some(Moment(0)) } else { None })
+    fn deadline(&self) -> Option<Moment> {
+        let at_once = self.ready.then_some(Moment(0));
+        self.rests_until.or(at_once)
     }
 }
 
 impl<S: Sys> Reactor<S> {
     /// Accepts what waits, in bounds.
     pub(super) fn accept(&mut self) {
+        if self.accepts_at <= self.now {
+            self.accept_from_all();
+            self.accepts_at = self.accepting();
+        }
+    }
+
+    /// When a listener is to be looked at again.
+    fn accepting(&self) -> Moment {
+        let deadlines = self.listeners.iter().filter_map(Listener::deadline);
+        deadlines.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Notes that connections wait at a socket, if it is a listener's.
+    pub(super) fn note_waiting(&mut self, sock: SockId) {
+        let mut listeners = self.listeners.iter_mut();
+        if let Some(listener) = listeners.find(|listener| listener.sock == sock) {
+            listener.ready = true;
+            self.accepts_at = self.accepting();
+        }
+    }
+
+    fn accept_from_all(&mut self) {
         for index in 0..self.listeners.len() {
             let Some(listener) = self.listeners.get_mut(index) else {
                 return;
@@ -168,5 +190,6 @@ impl<S: Sys> Reactor<S> {
         for listener in self.listeners.drain(..) {
             self.sys.close(listener.sock);
         }
+        self.accepts_at = Moment::NEVER;
     }
 }

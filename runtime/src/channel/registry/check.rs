@@ -76,6 +76,9 @@ impl Registry {
                 return Err(format!("{id:?}: its expiry is not noted"));
             }
         }
+        if self.due > self.earliest() {
+            return Err("what is due is forgotten late".to_owned());
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::time::Moment;
 const TOGETHER: Duration = Duration::from_millis(125);
 
 /// When to forget what was due at a moment, after so long a time.
-fn late(due: Moment, ttl: Duration) -> Moment {
+pub(super) fn late(due: Moment, ttl: Duration) -> Moment {
     if ttl < 8 * TOGETHER {
         due
     } else {
@@ -63,12 +63,23 @@ impl Registry {
             self.stale_views.pop_front();
             self.drop_stale_views(id, now);
         }
+        self.due = self.earliest();
     }
 
-    /// When [`expire`](Self::expire) has something to do. Nobody waits for what is forgotten, so
-    /// that may come a little late.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
-        // Every turn asks: one comparison after the other is half the work of a list's minimum.
+    /// When [`expire`](Self::expire) may have something to do. Nobody waits for what is forgotten, so
+    /// that may come a little late; it is too early where what was due first has gone otherwise.
+    pub(crate) const fn deadline(&self) -> Moment {
+        self.due
+    }
+
+    /// Notes that [`expire`](Self::expire) has something to do at a moment. Every turn asks for the
+    /// first: it is noted when it comes up, not looked for among all.
+    pub(super) fn note_due(&mut self, at: Moment) {
+        self.due = self.due.min(at);
+    }
+
+    /// When something is due.
+    pub(super) fn earliest(&self) -> Moment {
         let mut earliest = Moment::NEVER;
         if let Some((since, _)) = self.finished.front() {
             let ttl = self.limits.ttl;
@@ -87,7 +98,7 @@ impl Registry {
         if let Some((at, _)) = self.histories.first() {
             earliest = earliest.min(*at);
         }
-        (earliest != Moment::NEVER).then_some(earliest)
+        earliest
     }
 
     /// Forgets a channel; of a chat the name is remembered.
@@ -110,6 +121,8 @@ impl Registry {
         }
         if channel.life != Life::Open {
             self.tombstones.insert(&channel.name, now);
+            let ttl = self.limits.tombstone_ttl;
+            self.note_due(late(now + ttl, ttl));
         }
     }
 
@@ -179,6 +192,7 @@ impl Registry {
         }
         if let Some(at) = expires {
             self.unread.insert((at, id));
+            self.note_due(at);
         }
     }
 
@@ -191,6 +205,7 @@ impl Registry {
             let at = now + channel.retention.ttl;
             channel.history_due = Some(at);
             self.histories.insert((at, id));
+            self.note_due(at);
         }
     }
 
@@ -261,12 +276,34 @@ mod tests {
         }
         let mut wakes = 0;
         while registry.len() > 0 {
-            let deadline = registry.deadline().unwrap();
+            let deadline = registry.deadline();
             assert!(deadline >= Moment(1) + ttl, "early: {deadline:?}");
             registry.expire(deadline, &mut Vec::new());
             wakes += 1;
         }
         assert_eq!(wakes, 4);
         assert_eq!(registry.tombstones.oldest(), Some(Moment(60_125)));
+    }
+
+    #[test]
+    fn a_deadline_that_has_gone_otherwise_wakes_once_for_nothing() {
+        let patience = Duration::from_secs(10);
+        let mut registry = Registry::new(ChannelLimits {
+            cancel_when_abandoned: Some(patience),
+            ..ChannelLimits::default()
+        });
+        let epoch = Epoch::from_random([1; 6]);
+        let Created::New(id) = registry.create_chat("chat", epoch, None, Moment(5)) else {
+            panic!("not made");
+        };
+        let abandoned_at = Moment(5) + patience;
+        assert_eq!(registry.deadline(), abandoned_at);
+        registry.channels.get_mut(id).unwrap().subscribers = 1;
+        registry.set_expiry(id, Moment(6));
+        assert_eq!(registry.earliest(), Moment::NEVER);
+        let mut abandoned = Vec::new();
+        registry.expire(abandoned_at, &mut abandoned);
+        assert!(abandoned.is_empty(), "somebody reads it");
+        assert_eq!(registry.deadline(), Moment::NEVER);
     }
 }

@@ -1,5 +1,6 @@
 //! Subscribing: where a client's cursor leads in a channel, or what it is told instead.
 
+use super::expiry::late;
 use super::{Registry, UNREAD_VIEW_TTL};
 use crate::channel::{Channel, Cursor, GateState, Life, Lost, Placement, ResetReason, Wanted};
 use crate::event::{After, Epoch, Position};
@@ -97,8 +98,9 @@ impl Registry {
         self.subscriptions -= 1;
         if channel.has_unread_view() && !channel.stale_queued {
             channel.stale_queued = true;
-            self.stale_views
-                .push_back((now + UNREAD_VIEW_TTL, cursor.channel));
+            let at = now + UNREAD_VIEW_TTL;
+            self.stale_views.push_back((at, cursor.channel));
+            self.note_due(late(at, UNREAD_VIEW_TTL));
         }
         self.set_expiry(cursor.channel, now);
         moved
