@@ -20,12 +20,10 @@ const PREFIX: &str = "chat:";
 #[must_use]
 pub fn id(prefix: &str, channel: &str) -> String {
     let name = channel.strip_prefix(PREFIX).unwrap_or(channel);
-    let name = name.split_once('.').map_or(name, |(first, _)| first);
     let mut id = String::with_capacity(prefix.len() + name.len());
     id.push_str(prefix);
-    for part in name.split('-') {
-        id.push_str(part);
-    }
+    let letters = name.chars().take_while(|&letter| letter != '.');
+    id.extend(letters.filter(|&letter| letter != '-'));
     id
 }
 

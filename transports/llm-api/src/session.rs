@@ -151,8 +151,7 @@ impl Fields {
         let mut fields = written(common);
         let common = fields.len();
         write_field(&mut fields, "Content-Type", content_type.as_bytes());
-        write_field(&mut fields, "Cache-Control", b"no-store, no-transform");
-        write_field(&mut fields, "X-Accel-Buffering", b"no");
+        fields.extend_from_slice(STREAM_FIELDS);
         Self::Stream {
             head: StreamHead::new(version, 200, &fields, unix_seconds),
             common,
@@ -181,6 +180,9 @@ fn written(fields: &[(Cow<'static, str>, String)]) -> Vec<u8> {
     }
     bytes
 }
+
+/// What every stream's head has: nobody between here and the client keeps it or holds it back.
+const STREAM_FIELDS: &[u8] = b"Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n";
 
 /// Bytes of the fields that only a stream has.
 const ROOM: usize = 128;
