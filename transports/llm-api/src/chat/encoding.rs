@@ -83,6 +83,7 @@ impl Choice {
         let model = json::string_at(&start, "model");
         let out = &mut self.head;
         out.clear();
+        out.reserve(entry.channel.len() + model.as_ref().map_or(0, |it| it.len()) + HEAD_ROOM);
         out.extend_from_slice(b"data: ");
         chunk_until_choices(
             entry.channel,
@@ -216,6 +217,9 @@ fn write_error(entry: &Entry<'_>, out: &mut Vec<u8>) {
     let code = ErrorCode::parse(word("code")).unwrap_or(ErrorCode::Internal);
     data(out, |out| openai::error(code, word("message"), out));
 }
+
+/// Bytes of a chunk up to its delta, without the names in it.
+const HEAD_ROOM: usize = 128;
 
 /// Bytes of the first two chunks behind their heads, with a text of usual size.
 const FIRST_ROOM: usize = 256;
