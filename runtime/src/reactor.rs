@@ -78,7 +78,7 @@ pub struct Reactor<S: Sys> {
     routing: Arc<Routing>,
     limits: Limits,
     listeners: Vec<Listener>,
-    /// When one of them is to be looked at.
+    /// When one of them is to be looked at; [`Moment::NEVER`] for none.
     accepts_at: Moment,
     conns: Arena<ConnId, Conn>,
     /// Whose socket it is; a socket's number is small.
@@ -250,15 +250,14 @@ impl<S: Sys> Reactor<S> {
             Owner::Run(id) => runs.get(id).map(|it| it.armed),
             Owner::Dial(id) => dials.get(id).map(|it| it.armed),
         });
-        // This is asked every turn: moments are compared without a word for none.
-        let moment = |at: Option<Moment>| at.unwrap_or(Moment::NEVER);
-        self.next_expiry = moment(hint).min(self.channels.deadline());
+        let or_never = |at: Option<Moment>| at.unwrap_or(Moment::NEVER);
+        self.next_expiry = or_never(hint).min(self.channels.deadline());
         let until = if idle {
             let others = [
                 self.accepts_at,
-                moment(self.wish_at()),
-                moment(self.warm.due()),
-                moment(self.stop.deadline()),
+                or_never(self.wish_at()),
+                or_never(self.warm.due()),
+                or_never(self.stop.deadline()),
             ];
             let first = others.into_iter().fold(self.next_expiry, Moment::min);
             (first != Moment::NEVER).then_some(first)

@@ -10,8 +10,8 @@
 //! | a run: the phases of an attempt, a queue, a backoff | `run.rs`, `Run::deadline` | `reactor/run_deadline.rs` |
 //! | a dial: name, connection, handshake | `run/dial.rs`, `Dial::deadline` | `reactor/dial.rs` |
 //!
-//! What is one in a server, or keeps an order of its own, is not in the heap; the reactor asks it
-//! before each wait: the channels (`channel/registry/expiry.rs`), the listeners that rest
+//! What is one in a server, or keeps an order of its own, is not in the heap; the reactor looks
+//! at it before each wait: the channels (`channel/registry/expiry.rs`), the listeners
 //! (`reactor/accept.rs`), the service's wishes, the spares to be dialled (`run/warm.rs`), and the
 //! end of the patience at a stop (`reactor/stop.rs`).
 

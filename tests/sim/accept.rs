@@ -47,6 +47,19 @@ fn a_connection_that_says_nothing_is_closed_without_a_word() {
 }
 
 #[test]
+fn more_callers_than_one_turn_takes_are_all_answered() {
+    let mut world = Setup::new(1).build();
+    let request = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let callers: Vec<PeerId> = (0..200).map(|_| call(&mut world, request)).collect();
+    world.run(Duration::from_secs(1));
+    for caller in callers {
+        let fetch = &world.peer::<Caller>(caller).fetch;
+        assert_eq!(fetch.status, Some(404));
+    }
+    world.expect_nothing_left();
+}
+
+#[test]
 fn without_descriptors_the_server_neither_spins_nor_dies() {
     let mut world = Setup::new(1).build();
     world.sys().exhaust_descriptors(Moment(20_000));

@@ -15,8 +15,7 @@ pub struct Response {
     pub status: u16,
     /// The fields.
     pub fields: Vec<(Cow<'static, str>, String)>,
-    /// Further fields, as [`write_field`] has written them: for a head that is put together before
-    /// its time, so that it can leave at once.
+    /// Further fields, as [`write_field`] has written them.
     pub lines: Vec<u8>,
     /// The content.
     pub body: Vec<u8>,

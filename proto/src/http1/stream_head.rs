@@ -45,9 +45,9 @@ impl StreamHead {
         }
     }
 
-    /// For further fields, as [`super::write_field`] writes them.
-    pub fn fields(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+    /// Appends a further field, as [`super::write_field`] does.
+    pub fn push_field(&mut self, name: &str, value: &[u8]) {
+        response::write_field(&mut self.bytes, name, value);
     }
 
     /// The fields alone, for another head.
@@ -72,6 +72,7 @@ impl StreamHead {
                 *byte = new;
             }
         }
+        debug_assert_eq!(self.framing, Framing::of_stream(answering.version));
         answering.keep_alive &= self.framing == Framing::Chunked;
         response::end_head(&mut self.bytes, answering.keep_alive, answering.version);
         if out.is_empty() {
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn it_goes_behind_what_is_written_and_with_fields_that_come_late() {
         let mut head = StreamHead::new(Version::Http11, 200, b"A: 1\r\n", 0);
-        write_field(head.fields(), "B", b"2");
+        head.push_field("B", b"2");
         let mut out = b"before".to_vec();
         head.leave(&mut Answering::default(), 0, &mut out);
         assert!(

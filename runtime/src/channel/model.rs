@@ -188,7 +188,8 @@ impl World {
     }
 
     fn wait(&mut self) {
-        let deadline = self.registry.deadline();
+        let deadline = self.registry.earliest();
+        assert!(self.registry.deadline() <= deadline, "late");
         self.now = match (self.random.below(4), deadline) {
             (0, deadline) if deadline != Moment::NEVER => self.now.max(deadline),
             (1, deadline) if deadline != Moment::NEVER => self.now.max(Moment(deadline.0 - 1)),

@@ -43,7 +43,8 @@ pub(crate) struct Registry {
     stale_views: VecDeque<(Moment, ChannelId)>,
     /// Open channels with a history, by the moment to look whether it is too old.
     histories: BTreeSet<(Moment, ChannelId)>,
-    /// No later than the first moment of all these.
+    /// No later than what is due first of `finished`, `tombstones`, `unread`, `stale_views` and
+    /// `histories`; [`Moment::NEVER`] for nothing.
     due: Moment,
     dirty: Vec<ChannelId>,
     total: usize,

@@ -74,7 +74,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// When a listener is to be looked at again.
-    fn accepting(&self) -> Moment {
+    pub(super) fn accepting(&self) -> Moment {
         let deadlines = self.listeners.iter().filter_map(Listener::deadline);
         deadlines.min().unwrap_or(Moment::NEVER)
     }
@@ -88,6 +88,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn accept_from_all(&mut self) {
         for index in 0..self.listeners.len() {
             let Some(listener) = self.listeners.get_mut(index) else {

@@ -78,6 +78,9 @@ impl<S: Sys> Reactor<S> {
                 return Err(format!("{id:?} writes a channel that does not know it"));
             }
         }
+        if self.accepts_at > self.accepting() {
+            return Err("a listener waits for nothing".to_owned());
+        }
         self.check_dials()?;
         self.check_ledger()?;
         self.channels.check()

@@ -77,7 +77,7 @@ impl Transport for Teller {
             let now = cx.unix_time.as_secs();
             Fields::of_stream(&fields, self.telling.content_type(), version, now)
         } else {
-            Fields::Whole(written(&fields))
+            Fields::Whole(write_fields(&fields))
         };
         Ok(Box::new(Client {
             answering: cx.answering,
@@ -89,6 +89,7 @@ impl Transport for Teller {
             is_stream: self.is_stream,
             rest: self
                 .after
+                .filter(|_| self.is_stream)
                 .and_then(|after| Rest::behind(&*self.telling, version, after)),
             began: cx.now,
             last_beat: cx.now,
@@ -136,8 +137,8 @@ enum Fields {
     /// Of a stream; of a whole answer, should there be nothing but a failure.
     Stream {
         head: StreamHead,
-        /// How many bytes of fields both have.
-        common: usize,
+        /// Bytes of the fields that both have.
+        common_bytes: usize,
     },
 }
 
@@ -148,13 +149,13 @@ impl Fields {
         version: Version,
         unix_seconds: u64,
     ) -> Self {
-        let mut fields = written(common);
-        let common = fields.len();
+        let mut fields = write_fields(common);
+        let common_bytes = fields.len();
         write_field(&mut fields, "Content-Type", content_type.as_bytes());
         fields.extend_from_slice(STREAM_FIELDS);
         Self::Stream {
             head: StreamHead::new(version, 200, &fields, unix_seconds),
-            common,
+            common_bytes,
         }
     }
 
@@ -162,16 +163,17 @@ impl Fields {
     fn into_whole(self) -> Vec<u8> {
         match self {
             Self::Whole(fields) => fields,
-            Self::Stream { head, common } => {
+            Self::Stream { head, common_bytes } => {
                 let mut fields = head.into_fields();
-                fields.truncate(common);
+                fields.truncate(common_bytes);
                 fields
             }
         }
     }
 }
 
-fn written(fields: &[(Cow<'static, str>, String)]) -> Vec<u8> {
+/// The lines of fields, with room for those of a stream.
+fn write_fields(fields: &[(Cow<'static, str>, String)]) -> Vec<u8> {
     let sizes = fields.iter().map(|(name, value)| name.len() + value.len());
     let size = sizes.map(|size| size + 4).sum::<usize>();
     let mut bytes = Vec::with_capacity(size + ROOM);
@@ -211,25 +213,28 @@ impl Client {
         }
     }
 
-    /// Writes the field that says how long it took until the head.
-    fn write_elapsed(&self, now: Moment, out: &mut Vec<u8>) {
-        if let Some(name) = self.telling.elapsed_field() {
-            let elapsed = now.since(self.began).as_millis();
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), out);
-            out.extend_from_slice(b"\r\n");
-        }
+    /// The field that says how long it took until the head.
+    fn elapsed(&self, now: Moment) -> Option<(&'static str, Vec<u8>)> {
+        let name = self.telling.elapsed_field()?;
+        let elapsed = now.since(self.began).as_millis();
+        let mut digits = Vec::with_capacity(20);
+        json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), &mut digits);
+        Some((name, digits))
     }
 
     /// Writes the head of a stream. False: that is all (the request was `HEAD`).
     fn begin(&mut self, cx: &mut SessionCx<'_>) -> bool {
-        let state = std::mem::replace(&mut self.state, State::Flowing);
-        let State::Quiet(Fields::Stream { mut head, .. }) = state else {
-            debug_assert!(false, "only a stream begins, and once");
-            return false;
+        let mut head = match std::mem::replace(&mut self.state, State::Flowing) {
+            State::Quiet(Fields::Stream { head, .. }) => head,
+            other => {
+                debug_assert!(false, "only a stream begins, and once");
+                self.state = other;
+                return true;
+            }
         };
-        self.write_elapsed(cx.now, head.fields());
+        if let Some((name, value)) = self.elapsed(cx.now) {
+            head.push_field(name, &value);
+        }
         let now = cx.unix_time.as_secs();
         let framing = head.leave(&mut self.answering, now, cx.out());
         matches!(framing, Framing::Chunked | Framing::UntilClose)
@@ -253,7 +258,9 @@ impl Client {
     fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
         if let State::Quiet(fields) = std::mem::replace(&mut self.state, State::Over) {
             response.lines = fields.into_whole();
-            self.write_elapsed(cx.now, &mut response.lines);
+            if let Some((name, value)) = self.elapsed(cx.now) {
+                write_field(&mut response.lines, name, &value);
+            }
         }
         let leftover = self.leftover.take();
         cx.hand_back(self.answering, Some(response), leftover);
@@ -388,7 +395,8 @@ impl Session for Client {
     ) -> Result<(), Disconnect> {
         match placement {
             Placement::Placed { .. } => {
-                if self.rest.is_some() && !self.begin(cx) {
+                let begins = self.rest.is_some() && matches!(self.state, State::Quiet(_));
+                if begins && !self.begin(cx) {
                     self.state = State::Over;
                     self.end(cx);
                 }

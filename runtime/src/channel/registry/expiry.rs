@@ -66,8 +66,9 @@ impl Registry {
         self.due = self.earliest();
     }
 
-    /// When [`expire`](Self::expire) may have something to do. Nobody waits for what is forgotten, so
-    /// that may come a little late; it is too early where what was due first has gone otherwise.
+    /// When [`expire`](Self::expire) may have something to do; [`Moment::NEVER`] for never. Nobody
+    /// waits for what is forgotten: it may come a little late, and what has gone otherwise may still
+    /// wake once for nothing.
     pub(crate) const fn deadline(&self) -> Moment {
         self.due
     }
@@ -78,8 +79,16 @@ impl Registry {
         self.due = self.due.min(at);
     }
 
+    /// Notes that what was due at a moment is not due any more. A question is held until somebody
+    /// listens, which is at once: most of what is due first goes this way.
+    fn note_gone(&mut self, at: Moment) {
+        if at <= self.due {
+            self.due = self.earliest();
+        }
+    }
+
     /// When something is due.
-    pub(super) fn earliest(&self) -> Moment {
+    pub(in crate::channel) fn earliest(&self) -> Moment {
         let mut earliest = Moment::NEVER;
         if let Some((since, _)) = self.finished.front() {
             let ttl = self.limits.ttl;
@@ -112,9 +121,11 @@ impl Registry {
         self.names.remove(&channel.name);
         if let Some(at) = channel.expires {
             self.unread.remove(&(at, id));
+            self.note_gone(at);
         }
         if let Some(at) = channel.history_due {
             self.histories.remove(&(at, id));
+            self.note_gone(at);
         }
         if let Some(key) = channel.idempotency {
             self.idempotency.remove(&key);
@@ -189,6 +200,7 @@ impl Registry {
         }
         if let Some(at) = std::mem::replace(&mut channel.expires, expires) {
             self.unread.remove(&(at, id));
+            self.note_gone(at);
         }
         if let Some(at) = expires {
             self.unread.insert((at, id));
@@ -250,7 +262,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::registry::Created;
+    use crate::channel::registry::{Created, Question};
     use crate::event::{Epoch, ErrorCode, Event, Failure};
     use crate::limits::ChannelLimits;
 
@@ -286,24 +298,45 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_has_gone_otherwise_wakes_once_for_nothing() {
-        let patience = Duration::from_secs(10);
+    fn a_question_that_somebody_listens_to_wakes_nobody() {
+        let mut registry = Registry::new(ChannelLimits::default());
+        let epoch = Epoch::from_random([1; 6]);
+        let Created::New(id) = registry.create_chat("chat", epoch, None, Moment(5)) else {
+            panic!("not made");
+        };
+        let question = Question {
+            request_bytes: 0,
+            abandon_after: Some(Duration::ZERO),
+            created: 0,
+            note: Box::default(),
+        };
+        registry.hold(id, question, Moment(5));
+        assert_eq!(registry.deadline(), Moment(5), "it is given up at once");
+        registry.channels.get_mut(id).unwrap().subscribers = 1;
+        registry.set_expiry(id, Moment(5));
+        assert_eq!(registry.deadline(), Moment::NEVER);
+    }
+
+    #[test]
+    fn what_makes_room_wakes_once_for_nothing() {
         let mut registry = Registry::new(ChannelLimits {
-            cancel_when_abandoned: Some(patience),
+            ttl: Duration::from_secs(1),
+            tombstone_ttl: Duration::from_secs(60),
             ..ChannelLimits::default()
         });
         let epoch = Epoch::from_random([1; 6]);
         let Created::New(id) = registry.create_chat("chat", epoch, None, Moment(5)) else {
             panic!("not made");
         };
-        let abandoned_at = Moment(5) + patience;
-        assert_eq!(registry.deadline(), abandoned_at);
-        registry.channels.get_mut(id).unwrap().subscribers = 1;
-        registry.set_expiry(id, Moment(6));
-        assert_eq!(registry.earliest(), Moment::NEVER);
-        let mut abandoned = Vec::new();
-        registry.expire(abandoned_at, &mut abandoned);
-        assert!(abandoned.is_empty(), "somebody reads it");
-        assert_eq!(registry.deadline(), Moment::NEVER);
+        let failure = Failure::new(ErrorCode::ProviderTruncated, "cut");
+        registry.append(id, &Event::Error(Box::new(failure)), Moment(5));
+        let ended = registry.deadline();
+        registry.take_dirty(&mut Vec::new());
+        registry.limits.max_total_bytes = 0;
+        assert!(registry.make_room(Moment(6)));
+        assert!(registry.deadline() <= registry.earliest());
+        registry.expire(ended, &mut Vec::new());
+        assert_eq!(registry.deadline(), registry.earliest());
+        assert!(registry.deadline() >= Moment(6) + Duration::from_secs(60));
     }
 }
