@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "llm-api")]
-use lmserver_llm_api::messages::Messages;
+use lmserver_llm_api::anthropic_messages::Messages;
 use lmserver_proto::http1::{Method, Request, Response};
 use lmserver_runtime::plugin::access::Access;
 use lmserver_runtime::plugin::provider::Secret;

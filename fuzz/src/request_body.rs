@@ -17,8 +17,8 @@
 //! Bits 0 to 2 of the mode: the dialect, of [`DIALECTS`]. Bit 3: `~` stands for a long text, as
 //! limits are far above what chance makes.
 
-use lmserver_llm_api::chat::Chat;
-use lmserver_llm_api::messages::Messages;
+use lmserver_llm_api::anthropic_messages::Messages;
+use lmserver_llm_api::chat_completions::Chat;
 use lmserver_llm_api::responses::Responses;
 use lmserver_llm_api::ui::UiMessages;
 use lmserver_llm_api::{Asked, Dialect, Mistake};

@@ -14,11 +14,11 @@
 //! | [`service`], [`transport`], [`provider`] | the three contracts |
 //! | [`query`] | what services and sessions ask the engine, and its answers |
 //! | [`access`] | what transports of clients with commands ask the service |
-//! | [`plain`] | the fast reader of the questions that most clients ask |
+//! | [`fast`] | the fast reader of the questions that most clients ask |
 //! | [`stage`] | an engine for the tests of one session or service |
 
 pub mod access;
-pub mod plain;
+pub mod fast;
 pub mod provider;
 pub mod query;
 pub mod service;

@@ -20,8 +20,8 @@ use lmserver_runtime::plugin::transport::{Admission, Opening, Transport};
 use serde::Serialize;
 
 pub(super) mod accept;
+mod fast;
 mod object;
-mod plain;
 mod question;
 mod state;
 

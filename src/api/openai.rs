@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use lmserver_llm_api::chat::Chat;
+use lmserver_llm_api::chat_completions::Chat;
 use lmserver_llm_api::responses::{self, Form, Responses};
 use lmserver_llm_api::{Teller, names};
 use lmserver_proto::http1::{Method, Request, Response};

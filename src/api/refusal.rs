@@ -198,7 +198,9 @@ pub(super) fn error_body(
     }
     let written = match shape {
         #[cfg(feature = "llm-api")]
-        Shape::Anthropic => Ok(lmserver_llm_api::messages::error_body(code, message)),
+        Shape::Anthropic => Ok(lmserver_llm_api::anthropic_messages::error_body(
+            code, message,
+        )),
         Shape::Own => serde_json::to_vec(&Body {
             error: Own { code, message },
         }),

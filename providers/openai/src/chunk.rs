@@ -6,8 +6,8 @@
 //! picks out what it understands; a lone surrogate escape (`"\ud83d"`, as UTF-16 gateways cut emoji)
 //! it takes for U+FFFD.
 
+mod fast;
 mod lenient;
-mod plain;
 
 use std::borrow::Cow;
 
@@ -122,7 +122,7 @@ pub(crate) struct PromptDetails {
 impl<'a> Chunk<'a> {
     /// Reads a JSON document; `None` if it is no JSON object at all.
     pub(crate) fn read(data: &'a [u8]) -> Option<Self> {
-        plain::chunk(data).or_else(|| Self::read_any(data))
+        fast::chunk(data).or_else(|| Self::read_any(data))
     }
 
     /// A list or anything else that is no object is no chunk.

@@ -1,16 +1,16 @@
 //! Reading the body of `POST /api/chat`: every key has its type, and what is wrong is named.
 
-use lmserver_runtime::plugin::plain::Question;
+use lmserver_runtime::plugin::fast::Question;
 use lmserver_runtime::plugin::provider::{ChatRequest, Content, Message};
 use serde_json::Value;
 
+use super::fast;
 use super::object::{Object, kind};
-use super::plain;
 use crate::api::refusal::Refusal;
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Question, Refusal> {
-    match plain::read(body) {
+    match fast::read(body) {
         Some(question) => Ok(question),
         None => read_any(body),
     }

@@ -20,12 +20,12 @@
 //!
 //! [`Encoder`]: lmserver_runtime::plugin::transport::Encoder
 
+pub mod anthropic_messages;
 mod body;
-pub mod chat;
+pub mod chat_completions;
 mod dialect;
 mod fault;
 mod json;
-pub mod messages;
 pub mod names;
 mod openai;
 pub mod responses;

@@ -7,7 +7,7 @@
     reason = "a test says what it expects by failing"
 )]
 
-use lmserver_llm_api::chat::Chat;
+use lmserver_llm_api::chat_completions::Chat;
 use lmserver_llm_api::responses::Responses;
 use lmserver_llm_api::{Dialect, Telling};
 use lmserver_proto::http1::{Fields, Method, Request, Target, Version};

@@ -12,7 +12,7 @@ use lmserver_runtime::channel::{Snapshot, Status};
 use lmserver_runtime::plugin::provider::{Content, Message};
 use serde_json::{Map, Value, json};
 
-use crate::chat::messages;
+use crate::chat_completions::messages;
 use crate::dialect::{Asked, Mistake};
 
 /// Makes a note.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::telling;
 use crate::body::{Object, type_of};
-use crate::chat;
+use crate::chat_completions;
 use crate::dialect::{Asked, Mistake};
 
 /// Reads a body.
@@ -46,7 +46,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
     }
     let mut rest = body.rest();
     rest.insert("messages".into(), Value::Array(messages));
-    let asked = chat::request::read_object(Object::whole(rest))?;
+    let asked = chat_completions::request::read_object(Object::whole(rest))?;
     Ok(Asked {
         count: 1,
         is_stream: true,

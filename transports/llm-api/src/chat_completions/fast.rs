@@ -4,7 +4,7 @@
 //! each other.
 
 use lmserver_proto::json::scan::Scanner;
-use lmserver_runtime::plugin::plain::{Question, count, once};
+use lmserver_runtime::plugin::fast::{Question, count, once};
 
 use super::Form;
 use super::request::asked;
@@ -47,7 +47,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chat::request::read_any;
+    use crate::chat_completions::request::read_any;
 
     /// All that is said of a request: model, question, name of the encoding, and the rest.
     #[derive(Debug, PartialEq)]

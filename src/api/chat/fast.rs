@@ -3,7 +3,7 @@
 //! What is read is what [`read_any`](super::question::read_any) reads; `tests` holds the two
 //! against each other.
 
-use lmserver_runtime::plugin::plain::{Question, once};
+use lmserver_runtime::plugin::fast::{Question, once};
 use lmserver_runtime::plugin::provider::{Content, Message};
 
 /// Reads a body. `None`: it is another one, or none; the other reader sees to it.

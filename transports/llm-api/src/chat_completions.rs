@@ -21,8 +21,8 @@ use lmserver_runtime::event::Failure;
 use lmserver_runtime::plugin::transport::Encoding;
 
 mod encoding;
+mod fast;
 pub(crate) mod messages;
-mod plain;
 pub(crate) mod request;
 mod whole;
 

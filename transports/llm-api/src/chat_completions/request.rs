@@ -1,11 +1,11 @@
 //! Reading the body of `POST /v1/chat/completions`: all that OpenAI documents, and what else there
 //! is goes to the provider as it came.
 
-use lmserver_runtime::plugin::plain::Question;
+use lmserver_runtime::plugin::fast::Question;
 use lmserver_runtime::plugin::provider::ChatRequest;
 use serde_json::{Map, Value, json};
 
-use super::{Form, messages, plain};
+use super::{Form, fast, messages};
 use crate::body::{Object, type_of};
 use crate::dialect::{Asked, Mistake};
 
@@ -14,7 +14,7 @@ const COUNT_MAX: u64 = 8;
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Asked, Mistake> {
-    match plain::read(body) {
+    match fast::read(body) {
         Some(asked) => Ok(asked),
         None => read_any(body),
     }
