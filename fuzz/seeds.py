@@ -425,6 +425,13 @@ LONG = {
           '{"messages":[{"role":"assistant","parts":[{"type":"tool-~","toolCallId":"~","state":"~"}]}],"id":"~"}'],
 }
 
+# What fuzz/src/request_body/built.rs makes bodies of: its keys and values by their places there.
+BUILT = [
+    b"\x00\x06\x02\x2f\x03\x06\x04\x1b\x05\x13\x06\x0e",
+    b"\x01\xc0\x80\x14\x00\x15\x06\xff\x80\x15\x73a\\n\x14\x01\xff\xff\x06\x0e",
+    b"\x01\x2e\x07\x09\x11\x80\x12\x09\x13\x0a\xff\x10\x0e\x06\x0c",
+]
+
 
 def request_body():
     for text in OWN:
@@ -434,6 +441,9 @@ def request_body():
     for mode, trees in zip("01234", (OWN_TREES, CHAT_TREES, RESPONSE_TREES, MESSAGE_TREES, UI_TREES)):
         for tree in trees:
             write("request_body", mode, json.dumps(tree, separators=(",", ":")))
+    for mode in "pqrst":
+        for plan in BUILT:
+            write("request_body", mode, plan)
     for mode, texts in LONG.items():
         for text in texts:
             write("request_body", mode, text)

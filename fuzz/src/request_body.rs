@@ -15,7 +15,7 @@
 //! - A mistake is told in a bounded message without a secret, and the server's error is the same.
 //!
 //! Bits 0 to 2 of the mode: the dialect, of [`DIALECTS`]. Bit 3: `~` stands for a long text, as
-//! limits are far above what chance makes.
+//! limits are far above what chance makes. Bit 6: the body is [built] of the input.
 
 use lmserver_llm_api::anthropic_messages::Messages;
 use lmserver_llm_api::chat_completions::Chat;
@@ -31,6 +31,7 @@ use self::server::Server;
 use self::written::Words;
 use crate::mode;
 
+mod built;
 mod conversation;
 mod server;
 mod sound;
@@ -64,10 +65,10 @@ thread_local! {
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let (bits, input) = mode(data);
-    let body = if bits & 8 == 0 {
-        input.to_vec()
-    } else {
-        stretched(input)
+    let body = match bits & 0x48 {
+        0 => input.to_vec(),
+        8 => stretched(input),
+        _ => built::body(input),
     };
     let index = usize::from(bits & 7) % DIALECTS.len();
     SERVER.with(|server| Reader { index, server }.check(&body));
