@@ -108,6 +108,8 @@ pub enum Wish {
     },
     /// [`SessionCx::hand_back`].
     HandBack {
+        /// What is known of the request by then.
+        answering: Answering,
         /// What HTTP is to answer.
         response: Option<Response>,
         /// What came after the request.
@@ -236,8 +238,15 @@ impl Wish {
             Effect::Leave { channel, .. } => Self::Leave { channel },
             Effect::Cancel { channel } => Self::Cancel { channel },
             Effect::HandBack {
-                response, leftover, ..
-            } => Self::HandBack { response, leftover },
+                answering,
+                response,
+                leftover,
+                ..
+            } => Self::HandBack {
+                answering,
+                response,
+                leftover,
+            },
             // The engine's own.
             Effect::Begin { .. } | Effect::Signal { .. } => return None,
         })

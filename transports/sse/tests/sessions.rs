@@ -427,6 +427,7 @@ fn the_end_gives_the_connection_back_with_what_came_meanwhile() {
     assert_eq!(
         stage.take_wishes(),
         [Wish::HandBack {
+            answering: stage.answering,
             response: None,
             leftover: b"GET / HTTP/1.1\r\n".to_vec(),
         }]
@@ -445,6 +446,10 @@ fn of_a_client_that_talks_too_much_nothing_is_kept() {
     assert_eq!(
         stage.take_wishes(),
         [Wish::HandBack {
+            answering: Answering {
+                keep_alive: false,
+                ..stage.answering
+            },
             response: None,
             leftover: Vec::new(),
         }]
