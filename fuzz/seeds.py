@@ -473,6 +473,7 @@ def connection():
         request("DELETE /api/chat/chat:1"),
         request("HEAD /") + "GET / HTTP/1.1\r\n\r\n",
         request("POST /api/chat", "[]") + "GET / HTTP/9.9\r\n\r\n",
+        request("HEAD /", "", "Transfer-Encoding: chunked") + "no size\r\n",
     ]
     for talk in talks + REQUESTS[:10]:
         for mode in "012<":

@@ -291,7 +291,8 @@ fn assert_is_websocket(bytes: &[u8]) {
     }
 }
 
-/// The methods of the requests that the input holds; what cannot be read is answered like a `GET`.
+/// The methods of the requests that the input holds, and that of a last one whose content cannot be
+/// read; what has no head is answered like a `GET`.
 fn methods(input: &[u8]) -> Vec<Method> {
     let limits = Limits {
         body_bytes: 4096,
@@ -301,11 +302,19 @@ fn methods(input: &[u8]) -> Vec<Method> {
     let mut connection = Connection::new();
     connection.feed(input);
     let mut methods = Vec::new();
-    while let Ok(Some(event)) = connection.next_event(&limits) {
-        if let Event::Request { head, .. } = event {
-            methods.push(head.method);
-            connection.respond(&Response::empty(204), "", &mut Vec::new());
+    let has_unread = loop {
+        match connection.next_event(&limits) {
+            Ok(Some(Event::Request { head, .. })) => {
+                methods.push(head.method);
+                connection.respond(&Response::empty(204), "", &mut Vec::new());
+            }
+            Ok(Some(Event::Continue)) => {}
+            Ok(None) => break connection.is_receiving_body(),
+            Err(_) => break true,
         }
+    };
+    if has_unread && connection.answering().head_only {
+        methods.push(Method::Head);
     }
     methods
 }
