@@ -474,9 +474,10 @@ def connection():
         request("HEAD /") + "GET / HTTP/1.1\r\n\r\n",
         request("POST /api/chat", "[]") + "GET / HTTP/9.9\r\n\r\n",
         request("HEAD /", "", "Transfer-Encoding: chunked") + "no size\r\n",
+        request("POST /api/publish", publish) + request("GET /connection/sse?channel=x"),
     ]
     for talk in talks + REQUESTS[:10]:
-        for mode in "012<":
+        for mode in "012;<":
             write("connection", mode, talk)
     publish = request("POST /api/publish", '{"channel":"x","data":1}')
     for wire in frames(b"\x01\x02\x03\x04")[:12]:

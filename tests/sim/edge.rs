@@ -123,6 +123,30 @@ fn a_half_closed_client_still_gets_its_answer() {
 }
 
 #[test]
+fn a_half_closed_client_gets_what_was_answered_before_its_event_stream() {
+    let (mut scene, channel) = running(vec![Act::Send(begun(&["Hel"])), Act::Wait(5000)]);
+    let request = format!(
+        "GET /nothing HTTP/1.1\r\nHost: sim\r\n\r\n\
+         GET /connection/sse?channel={channel} HTTP/1.1\r\nHost: sim\r\n\r\n"
+    );
+    for window_to_peer in [10, 65_536] {
+        let mut raw = Raw::new(vec![(Moment(0), request.clone().into_bytes())]);
+        raw.half_closes = true;
+        raw.weather = Weather {
+            window_to_peer,
+            latency: (1, 9),
+            ..Weather::default()
+        };
+        let raw = scene.world.add(raw);
+        scene.world.pass(Duration::from_secs(2));
+        let heard = heard(&scene, raw);
+        let (head, rest) = heard.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 404"), "{heard}");
+        assert!(rest.contains('}'), "{heard}");
+    }
+}
+
+#[test]
 fn what_stands_behind_an_event_stream_is_answered_after_it() {
     let acts = vec![
         Act::Send(begun(&["Hel"])),

@@ -26,7 +26,10 @@ impl<S: Sys> Reactor<S> {
         };
         let stuck = conn.blocked_since.is_some();
         match why {
-            Disconnect::PeerClosed => self.close(id),
+            // It may have ended its side alone, and still read what answers its earlier requests.
+            Disconnect::PeerClosed if !conn.has_own_bytes() || conn.flags.has(Flags::MID_EVENT) => {
+                self.close(id);
+            }
             Disconnect::Reset => {
                 self.sys.reset_on_close(conn.sock);
                 self.close(id);
