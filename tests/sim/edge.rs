@@ -38,6 +38,19 @@ impl Raw {
             ended: None,
         }
     }
+
+    /// Ends its side behind its requests, and reads through a window of so many bytes.
+    fn half_closing(requests: &str, window_to_peer: usize) -> Self {
+        Self {
+            weather: Weather {
+                window_to_peer,
+                latency: (1, 9),
+                ..Weather::default()
+            },
+            half_closes: true,
+            ..Self::new(vec![(Moment(0), requests.to_owned().into_bytes())])
+        }
+    }
 }
 
 impl Peer for Raw {
@@ -107,14 +120,7 @@ fn a_half_closed_client_still_gets_its_answer() {
         body.len()
     );
     for window_to_peer in [10, 65_536] {
-        let mut raw = Raw::new(vec![(Moment(0), request.clone().into_bytes())]);
-        raw.half_closes = true;
-        raw.weather = Weather {
-            window_to_peer,
-            latency: (1, 9),
-            ..Weather::default()
-        };
-        let raw = scene.world.add(raw);
+        let raw = scene.world.add(Raw::half_closing(&request, window_to_peer));
         scene.world.run(Duration::from_secs(60));
         let heard = heard(&scene, raw);
         assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
@@ -130,14 +136,7 @@ fn a_half_closed_client_gets_what_was_answered_before_its_event_stream() {
          GET /connection/sse?channel={channel} HTTP/1.1\r\nHost: sim\r\n\r\n"
     );
     for window_to_peer in [10, 65_536] {
-        let mut raw = Raw::new(vec![(Moment(0), request.clone().into_bytes())]);
-        raw.half_closes = true;
-        raw.weather = Weather {
-            window_to_peer,
-            latency: (1, 9),
-            ..Weather::default()
-        };
-        let raw = scene.world.add(raw);
+        let raw = scene.world.add(Raw::half_closing(&request, window_to_peer));
         scene.world.pass(Duration::from_secs(2));
         let heard = heard(&scene, raw);
         let (head, rest) = heard.split_once("\r\n\r\n").unwrap();
