@@ -38,6 +38,9 @@ QUESTIONS = [
     ("/v1/chat/completions", {"model": "mock/m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}),
     ("/api/chat", {"model": "mock/m", "message": "Hello"}),
 ]
+KEYS = '[auth]\napi_keys = ["not-a-real-key"]\n'
+# Bytes: a larger function of which less than a third runs stands behind the dense ones.
+SPARSE = 1024
 # Where valgrind loads a position-independent program.
 LOADED_AT = 0x108000
 HEAD = """\
@@ -83,7 +86,7 @@ def provide(listener):
 def ask(port, path, question):
     """One question, and all of its answer."""
     body = json.dumps(question)
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nAuthorization: Bearer not-a-real-key\r\n"
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         got = b""
@@ -95,20 +98,20 @@ def ask(port, path, question):
 
 
 def trace(sections, question=None):
-    """The addresses that ran at the start, and how often each did since, in the order of their first run."""
+    """What ran at the start and for each question: how often each instruction did, in the order of their first run."""
     provider = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=provide, args=(provider,), daemon=True).start()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     reading, writing = os.pipe()
-    at_start, since = collections.Counter(), collections.Counter()
-    phases = [at_start]
+    phases = [collections.Counter()]
 
     def read():
         with open(reading) as lines:
             for line in lines:
                 if line.startswith("I"):
-                    phases[-1][int(line[3 : line.index(",")], 16) - LOADED_AT] += 1
+                    at, size = line[3:].split(",")
+                    phases[-1][int(at, 16) - LOADED_AT, int(size)] += 1
 
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
         sections = sections.format(provider=f"http://127.0.0.1:{provider.getsockname()[1]}/v1")
@@ -129,17 +132,18 @@ def trace(sections, question=None):
                         raise SystemExit("the server did not start") from None
                     time.sleep(0.2)
             time.sleep(1)
-            phases.append(since)
             for _ in range(2 if question else 0):
+                phases.append(collections.Counter())
                 ask(port, *question)
-            time.sleep(1)
+                time.sleep(1)
         finally:
+            ran = phases[:]
             # What runs at the end only is nobody's memory while the server runs.
             phases.append(collections.Counter())
             server.terminate()
             server.wait()
             reader.join()
-    return at_start, since
+    return ran
 
 
 def symbols():
@@ -158,23 +162,40 @@ def pattern(name):
 
 def groups(of_address):
     """The functions of each group, in the order of their first run."""
-    start, token, question = {}, {}, {}
-    runs = [(PLAIN, asked) for asked in QUESTIONS] + [(sections, None) for sections in STARTS]
+    start, token, kept, first = {}, {}, {}, {}
+    asking = collections.Counter()
+    used = collections.defaultdict(set)
+    runs = [(PLAIN + KEYS, asked) for asked in QUESTIONS] + [(sections, None) for sections in STARTS]
     for sections, asked in runs:
-        at_start, since = trace(sections, asked)
-        start.update((of_address[address], None) for address in at_start if address in of_address)
-        most = collections.Counter()
-        for address, count in since.items():
-            if asked and (function := of_address.get(address)):
-                most[function] = max(most[function], count)
-        token.update((function, None) for function, count in most.items() if count > TOKENS)
-        question.update((function, None) for function in most)
-    # What runs at the start and for a token stands between the two.
+        at_start, *questions = trace(sections, asked)
+        start.update((of_address[at], None) for at, _ in at_start if at in of_address)
+        for group, counts in zip([first, kept], questions):
+            asking.update({of_address[at] for at, _ in counts if at in of_address})
+            for (at, size), count in counts.items():
+                if function := of_address.get(at):
+                    group[function] = None
+                    used[function].add((at, size))
+                    # A function that is entered as often as that is of a token; some of them come together.
+                    if at == function[0] and count * 4 > TOKENS:
+                        token[function] = None
+
+    def is_sparse(function):
+        return function[1] > SPARSE and sum(size for _, size in used[function]) * 3 < function[1]
+
+    def ordered(functions):
+        """Those of which little runs behind the others, whose pages they would stretch; first what every question and
+        the start need."""
+        most = max(asking[function] for function in functions)
+        return sorted(functions, key=lambda it: (is_sparse(it), asking[it] < most, it not in start))
+
+    kept = [function for function in kept if function not in token]
+    first = [function for function in first if function not in token and function not in kept]
+    asked = {*token, *kept, *first}
     return {
-        "the start": [function for function in start if function not in token],
-        "the start and a token": [function for function in start if function in token],
-        "a token": [function for function in token if function not in start],
-        "a question and its answer": [function for function in question if function not in start and function not in token],
+        "the start": [function for function in start if function not in asked],
+        "a token": ordered(token),
+        "a question on a kept connection, and its answer": ordered(kept),
+        "a first question": ordered(first),
     }
 
 

@@ -149,7 +149,7 @@ impl Channel {
             self.standing.apply(event);
         }
         if let Event::Data(_, Some(details)) = event {
-            self.details.push(offset, details.clone());
+            self.keep_details(offset, details);
         }
         let mut views = std::mem::take(&mut self.views);
         if let Some(entry) = self.entry(offset) {
@@ -168,6 +168,11 @@ impl Channel {
             epoch: self.epoch,
             offset,
         }
+    }
+
+    #[inline(never)]
+    fn keep_details(&mut self, offset: u64, details: &Details) {
+        self.details.push(offset, Box::new(details.clone()));
     }
 
     /// Forgets events of an open channel beyond its history or its bytes, and of each view what

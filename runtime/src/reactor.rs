@@ -224,6 +224,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The counters.
+    #[inline(never)]
     pub fn metrics(&self) -> Metrics {
         Metrics {
             connections: self.clients as u64,
@@ -338,9 +339,13 @@ impl<S: Sys> Reactor<S> {
 
     fn expire(&mut self) {
         // What was given a deadline since has it in a later turn.
-        if self.next_expiry > self.now {
-            return;
+        if self.next_expiry <= self.now {
+            self.expire_due();
         }
+    }
+
+    #[inline(never)]
+    fn expire_due(&mut self) {
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
             match owner {
                 Owner::Conn(id) => self.expire_conn(id, at),
@@ -374,6 +379,13 @@ impl<S: Sys> Reactor<S> {
 
     /// Carries out what callbacks asked for, and what those ask for in turn.
     fn run_agenda(&mut self) {
+        if !self.agenda.is_empty() {
+            self.carry_out_agenda();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_agenda(&mut self) {
         while !self.agenda.is_empty() {
             let batch = std::mem::take(&mut self.agenda);
             self.batches.push(batch.into());

@@ -62,16 +62,20 @@ impl Timers {
 
     /// When the next hint comes true that counts: `armed` tells which one of an owner does.
     pub(crate) fn next(&mut self, armed: impl Fn(Owner) -> Option<Moment>) -> Option<Moment> {
-        while self.is_doubtful
-            && let Some(Reverse((at, owner))) = self.heap.peek()
+        if self.is_doubtful {
+            self.drop_those_of_no_account(armed);
+        }
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    #[inline(never)]
+    fn drop_those_of_no_account(&mut self, armed: impl Fn(Owner) -> Option<Moment>) {
+        while let Some(Reverse((at, owner))) = self.heap.peek()
+            && armed(*owner) != Some(*at)
         {
-            if armed(*owner) == Some(*at) {
-                break;
-            }
             self.heap.pop();
         }
         self.is_doubtful = false;
-        self.heap.peek().map(|Reverse((at, _))| *at)
     }
 }
 

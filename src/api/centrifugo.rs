@@ -161,12 +161,14 @@ impl Method {
 
 impl Desk<'_> {
     /// Carries out `POST /api/METHOD`.
+    #[inline(never)]
     pub(super) fn call(&mut self, method: Method, request: &Request, body: &[u8]) -> Reply {
         let shape = Shape::of(method, request);
         drive(method.understand(body, self), shape)
     }
 
     /// Carries out `POST /api`.
+    #[inline(never)]
     pub(super) fn call_named(&mut self, request: &Request, body: &[u8]) -> Reply {
         let refuse = |mistake| drive(Task::Said(Err(mistake)), Shape::of(Method::Rpc, request));
         match named(body) {

@@ -35,6 +35,7 @@ use super::{Outcome, ask};
 pub(super) const PREFIX: &str = "chat:";
 
 /// `POST /api/chat`.
+#[inline(never)]
 pub(super) fn post(
     auth: &Arc<Auth>,
     stream: Option<&Arc<dyn Transport>>,
@@ -77,6 +78,7 @@ pub(super) fn post(
 }
 
 /// `GET /api/chat/{channel_id}`.
+#[inline(never)]
 pub(super) fn get(auth: &Auth, request: &Request, id: &str, cx: &ServiceCx<'_>) -> Outcome {
     let channel = channel(id)?;
     auth.may_read(request, &channel, cx.unix_time)?;
@@ -93,6 +95,7 @@ pub(super) fn get(auth: &Auth, request: &Request, id: &str, cx: &ServiceCx<'_>) 
 }
 
 /// `DELETE /api/chat/{channel_id}`. To end what has ended is fine.
+#[inline(never)]
 pub(super) fn delete(auth: &Auth, request: &Request, id: &str, cx: &ServiceCx<'_>) -> Outcome {
     #[derive(Serialize)]
     struct Body<'a> {

@@ -38,6 +38,7 @@ pub(super) struct Listening<'a> {
 
 impl Listening<'_> {
     /// Opens a session that listens to one channel.
+    #[inline(never)]
     pub(super) fn open(
         &self,
         name: &str,
@@ -73,6 +74,7 @@ impl Listening<'_> {
     }
 
     /// Opens a session of a client that names its channels itself.
+    #[inline(never)]
     pub(super) fn open_client(
         self,
         name: &str,

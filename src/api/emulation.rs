@@ -26,6 +26,7 @@ pub(super) struct Emulation<'a> {
 
 impl Emulation<'_> {
     /// Hands the commands on.
+    #[inline(never)]
     pub(super) fn call(&self, request: &Request, body: &[u8]) -> Outcome {
         if body.len() > self.body_bytes {
             let limit = self.body_bytes;

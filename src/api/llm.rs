@@ -17,6 +17,7 @@ use std::time::Duration;
 use lmserver_llm_api::{About, Asked, Dialect, Mistake, Teller, names};
 use lmserver_proto::http1::{Request, Response};
 use lmserver_runtime::event::After;
+use lmserver_runtime::plugin::provider::ChatRequest;
 use lmserver_runtime::plugin::service::{Answer, Idempotency, Query, Reply, ServiceCx, Submission};
 use lmserver_runtime::plugin::transport::{Admission, Opening};
 use lmserver_runtime::routing::{Plan, UnknownModel};
@@ -167,7 +168,7 @@ fn go_on(
 fn submit(mut order: Box<Order>) -> Reply {
     let index = order.channels.len();
     let request = if index + 1 < order.asked.count {
-        order.asked.request.clone()
+        copied(&order.asked.request)
     } else {
         std::mem::take(&mut order.asked.request)
     };
@@ -187,6 +188,12 @@ fn submit(mut order: Box<Order>) -> Reply {
     ask_as(order.shape, query, move |answer, cx| {
         submitted(&answer, order, cx)
     })
+}
+
+/// A question of which more than one answer is wanted.
+#[inline(never)]
+fn copied(request: &ChatRequest) -> Box<ChatRequest> {
+    Box::new(request.clone())
 }
 
 /// Each of several answers to one question has a key of its own.

@@ -68,6 +68,7 @@ impl<'a> Path<'a> {
 }
 
 /// Answers a request to one of these paths.
+#[inline(never)]
 pub(super) fn answer(
     path: Path<'_>,
     asking: &Asking<'_>,
@@ -93,6 +94,7 @@ pub(super) fn answer(
 }
 
 /// The models: the names of the configuration, then the targets behind them.
+#[inline(never)]
 fn models(routing: &Routing) -> Vec<Value> {
     let named = routing.models.keys().map(|name| entry(name, "lmserver"));
     let mut all: Vec<Value> = named.collect();
@@ -106,6 +108,7 @@ fn models(routing: &Routing) -> Vec<Value> {
     all
 }
 
+#[inline(never)]
 fn model(id: &str, routing: &Routing) -> Outcome {
     let name = percent::decode(id).unwrap_or_default();
     if routing.models.contains_key(&*name) {
@@ -121,6 +124,7 @@ fn model(id: &str, routing: &Routing) -> Outcome {
 }
 
 /// `GET /v1/responses/{id}`: the response as it stands, or its stream from anywhere.
+#[inline(never)]
 fn get(asking: &Asking<'_>, id: &str, cx: &ServiceCx<'_>) -> Outcome {
     let channel = channel(id)?;
     let auth = asking.auth;
@@ -150,6 +154,7 @@ fn get(asking: &Asking<'_>, id: &str, cx: &ServiceCx<'_>) -> Outcome {
 }
 
 /// `POST /v1/responses/{id}/cancel`. To cancel what has ended is fine.
+#[inline(never)]
 fn cancel(asking: &Asking<'_>, id: &str, cx: &ServiceCx<'_>) -> Outcome {
     let channel = channel(id)?;
     let auth = asking.auth;
@@ -168,6 +173,7 @@ fn cancel(asking: &Asking<'_>, id: &str, cx: &ServiceCx<'_>) -> Outcome {
 }
 
 /// `DELETE /v1/responses/{id}`.
+#[inline(never)]
 fn delete(asking: &Asking<'_>, id: &str, cx: &ServiceCx<'_>) -> Outcome {
     let channel = channel(id)?;
     let auth = asking.auth;

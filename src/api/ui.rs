@@ -71,6 +71,7 @@ impl Conversations {
 }
 
 /// `POST /api/ui/chat`.
+#[inline(never)]
 pub(super) fn post(
     conversations: &mut Conversations,
     asking: &Asking<'_>,
@@ -87,6 +88,7 @@ pub(super) fn post(
 }
 
 /// `GET /api/ui/chat/{id}/stream`: the answer that goes on, from its beginning; 204 if none does.
+#[inline(never)]
 pub(super) fn resume(
     conversations: &Conversations,
     asking: &Asking<'_>,
@@ -123,6 +125,7 @@ fn take_up(mut channels: Vec<Box<str>>, request: Request, fields: Fields) -> Rep
 }
 
 /// `DELETE /api/ui/chat/{id}/stream`: ends the answers that go on, if any do.
+#[inline(never)]
 pub(super) fn cancel(
     conversations: &Conversations,
     asking: &Asking<'_>,

@@ -257,6 +257,7 @@ impl Exchange {
     }
 
     /// Decides what a head entails. None: it was an interim one.
+    #[inline(never)]
     fn accept_head(
         &mut self,
         version: Version,

@@ -92,6 +92,7 @@ pub fn framing(message: Message, version: Version, fields: &Fields) -> Result<Fr
     }
 }
 
+#[inline(never)]
 fn transfer_coding(is_request: bool, fields: &Fields) -> Result<Framing, Error> {
     let mut chunked = false;
     let mut unknown = false;

@@ -256,6 +256,7 @@ fn read_status_line(line: &[u8]) -> Result<(Version, u16), Error> {
 }
 
 /// Reads a whole answer head: `head` ends with the empty line.
+#[inline(never)]
 pub(super) fn read_response(
     head: &[u8],
     field_count: usize,

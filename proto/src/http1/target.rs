@@ -67,6 +67,7 @@ impl Target {
         }
     }
 
+    #[inline(never)]
     fn parse_absolute(text: &str) -> Result<Self, Error> {
         let (scheme, rest) = text.split_once("://").ok_or(Error::TargetInvalid)?;
         // RFC 3986 §3.1: schemes have no case.

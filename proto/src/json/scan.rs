@@ -82,33 +82,11 @@ impl<'a> Scanner<'a> {
     pub fn string(&mut self) -> Option<Cow<'a, str>> {
         let string = self.raw_string()?;
         let text = std::str::from_utf8(string.bytes).ok()?;
-        if !string.is_escaped {
-            return Some(Cow::Borrowed(text));
+        if string.is_escaped {
+            unescaped(text).map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(text))
         }
-        let mut plain = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('\\') {
-            plain.push_str(before);
-            let mut chars = behind.chars();
-            plain.push(match chars.next()? {
-                'n' => '\n',
-                't' => '\t',
-                'r' => '\r',
-                'b' => '\u{8}',
-                'f' => '\u{c}',
-                'u' => {
-                    let (character, behind) = of_units(behind)?;
-                    plain.push(character);
-                    rest = behind;
-                    continue;
-                }
-                // Nothing else was let pass.
-                other => other,
-            });
-            rest = chars.as_str();
-        }
-        plain.push_str(rest);
-        Some(Cow::Owned(plain))
     }
 
     /// Reads a number without sign, fraction and exponent that fits 64 bits.
@@ -307,6 +285,35 @@ struct RawString<'a> {
     bytes: &'a [u8],
     /// Has it escapes? Only those that are defined are let pass.
     is_escaped: bool,
+}
+
+/// The text that a string's escapes (RFC 8259 §7) stand for. None: two of them are no character.
+#[inline(never)]
+fn unescaped(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let mut chars = behind.chars();
+        plain.push(match chars.next()? {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => {
+                let (character, behind) = of_units(behind)?;
+                plain.push(character);
+                rest = behind;
+                continue;
+            }
+            // Nothing else was let pass.
+            other => other,
+        });
+        rest = chars.as_str();
+    }
+    plain.push_str(rest);
+    Some(plain)
 }
 
 /// The character of an escape, of two where they are a surrogate pair, and what stands behind it.

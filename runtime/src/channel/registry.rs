@@ -188,17 +188,7 @@ impl Registry {
         let own = channel.request_bytes + channel.standing.note.len();
         let bytes = channel.counted.saturating_sub(own);
         if channel.life == Life::Finished {
-            channel.run = None;
-            self.finished.push_back((now, id));
-            // Whoever waits for one answer alone, and got none, repeats the question to have one.
-            if channel.abandon_after.is_some()
-                && channel.may_be_asked_again()
-                && let Some(key) = channel.idempotency.take()
-            {
-                self.idempotency.remove(&key);
-            }
-            self.note_due(late(now + self.limits.ttl, self.limits.ttl));
-            self.set_expiry(id, now);
+            self.note_finished(id, now);
         }
         let room = if bytes > self.limits.max_channel_bytes {
             Room::ChannelFull
@@ -209,6 +199,25 @@ impl Registry {
             Room::Enough
         };
         Some((position, room))
+    }
+
+    /// An answer's terminal event was appended.
+    #[inline(never)]
+    fn note_finished(&mut self, id: ChannelId, now: Moment) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        channel.run = None;
+        self.finished.push_back((now, id));
+        // Whoever waits for one answer alone, and got none, repeats the question to have one.
+        if channel.abandon_after.is_some()
+            && channel.may_be_asked_again()
+            && let Some(key) = channel.idempotency.take()
+        {
+            self.idempotency.remove(&key);
+        }
+        self.note_due(late(now + self.limits.ttl, self.limits.ttl));
+        self.set_expiry(id, now);
     }
 
     /// Appends a document to an open channel, creating it if need be.
@@ -287,6 +296,7 @@ impl Registry {
     }
 
     /// The channels that somebody reads, with how many do.
+    #[inline(never)]
     pub(crate) fn read_channels(&self) -> Vec<(Box<str>, u32)> {
         let all = self.channels.iter().map(|(_, channel)| channel);
         all.filter(|channel| channel.subscribers > 0)

@@ -235,6 +235,18 @@ fn event(
     if events.event(name, data, speaker, out)? {
         return Ok(());
     }
+    unknown_event(events, name, data, speaker, out)
+}
+
+/// Takes an event that is not as the provider's protocol has them.
+#[cold]
+fn unknown_event(
+    events: &mut dyn Events,
+    name: &str,
+    data: &[u8],
+    speaker: Speaker<'_>,
+    out: &mut Vec<Output>,
+) -> Result<(), ProviderError> {
     if name == "error" {
         return Err(speaker.text_error(data));
     }

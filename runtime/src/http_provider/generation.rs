@@ -211,6 +211,7 @@ impl Reader {
         }
     }
 
+    #[inline(never)]
     fn head(&mut self, head: &ResponseHead) -> Result<(), ProviderError> {
         let speaker = self.instance.speaker();
         let content_type = head.fields.get("content-type").unwrap_or_default();
@@ -262,6 +263,7 @@ impl Reader {
         Ok(())
     }
 
+    #[inline(never)]
     fn body(&mut self, bytes: &[u8], out: &mut Vec<Output>) -> Result<(), ProviderError> {
         let Some(mut coding) = self.coding.take() else {
             return self.content(bytes, out);

@@ -74,12 +74,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// When a listener is to be looked at again.
+    #[inline(never)]
     pub(super) fn accepting(&self) -> Moment {
         let deadlines = self.listeners.iter().filter_map(Listener::deadline);
         deadlines.min().unwrap_or(Moment::NEVER)
     }
 
     /// Notes that connections wait at a socket, if it is a listener's.
+    #[inline(never)]
     pub(super) fn note_waiting(&mut self, sock: SockId) {
         let mut listeners = self.listeners.iter_mut();
         if let Some(listener) = listeners.find(|listener| listener.sock == sock) {

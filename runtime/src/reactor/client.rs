@@ -159,6 +159,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Makes a session's connection one of HTTP again.
+    #[inline(never)]
     pub(super) fn hand_back(
         &mut self,
         id: ConnId,
@@ -203,6 +204,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Places a subscriber and tells its session, unless that has said goodbye since it asked.
+    #[inline(never)]
     pub(super) fn subscribe(
         &mut self,
         id: ConnId,
@@ -293,6 +295,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Closes the gate of a subscription. What is begun is written first.
+    #[inline(never)]
     pub(super) fn close_gate(&mut self, id: ConnId, channel: ChannelId) {
         self.demote(id);
         let conn = self.conns.get_mut(id);

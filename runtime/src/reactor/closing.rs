@@ -47,6 +47,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// All is written: closes the sending side and waits a little for the peer to do the same.
+    #[inline(never)]
     pub(super) fn linger(&mut self, id: ConnId) {
         self.unsubscribe(id);
         self.forget_session(id);

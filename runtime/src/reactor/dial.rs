@@ -117,6 +117,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// A connecting socket has become ready: is the connect decided?
+    #[inline(never)]
     pub(super) fn check_connect(&mut self, conn_id: ConnId) {
         let Some(conn) = self.conns.get_mut(conn_id) else {
             return;

@@ -14,6 +14,7 @@ use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
     /// Answers a question of a session.
+    #[inline(never)]
     pub(super) fn answer_session(&mut self, id: ConnId, query: Query, tag: u64) {
         let outcome = self.answer_query(query);
         // What else the session has asked for comes before the run begins, and may read its channel.
@@ -34,12 +35,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Makes a session known, if it is still there.
+    #[inline(never)]
     pub(super) fn register(&mut self, id: ConnId, identity: Identity) {
         if self.is_listening(id) {
             self.directory.register(id, identity);
         }
     }
 
+    #[inline(never)]
     pub(super) fn join(&mut self, id: ConnId, channel: &str, membership: Membership) {
         if !self.is_listening(id) {
             return;
@@ -50,6 +53,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn leave(&mut self, id: ConnId, channel: &str) {
         if let Some(left) = self.directory.leave(id, channel)
             && left.is_announced
@@ -66,6 +70,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Has something told to all whom a target means. Says how many.
+    #[inline(never)]
     pub(super) fn signal(&mut self, target: &Target, signal: Signal) -> usize {
         let found = self.directory.find(target);
         let signal = Rc::new(signal);
@@ -100,6 +105,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Calls a session that still listens.
+    #[inline(never)]
     pub(super) fn tell(
         &mut self,
         id: ConnId,

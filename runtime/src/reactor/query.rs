@@ -141,10 +141,14 @@ impl<S: Sys> Reactor<S> {
 
     /// Asks the service for a wish, and carries it out.
     pub(super) fn grant_wish(&mut self) {
-        let draining = self.stop.is_draining();
-        if !draining && self.service.wish_at().is_none() {
-            return;
+        if self.stop.is_draining() || self.service.wish_at().is_some() {
+            self.ask_for_wish();
         }
+    }
+
+    #[inline(never)]
+    fn ask_for_wish(&mut self) {
+        let draining = self.stop.is_draining();
         let Self {
             service,
             sys,
@@ -160,6 +164,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn publish(&mut self, publish: Publish) -> Outcome {
         let Publish {
             channel,
@@ -207,6 +212,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn history(&mut self, range: &Range) -> Outcome {
         let Self {
             channels, sys, now, ..
@@ -237,6 +243,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn submit(&mut self, submission: Submission) -> Outcome {
         let epoch = draw_epoch(&mut self.sys);
         let Submission {
@@ -292,6 +299,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn find_chat(&self, name: &str) -> Result<ChannelId, Outcome> {
         let id = self
             .channels

@@ -290,6 +290,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Breakers stand between a run and all that it could ask.
+    #[inline(never)]
     fn find_nobody(&mut self, id: RunId, choice: Choice) {
         let Some(run) = self.runs.get_mut(id) else {
             return;

@@ -157,6 +157,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// An attempt has begun to answer.
+    #[inline(never)]
     fn note_first_event(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id) {
             run.asked = Asked::Tokens(run.asked.tokens());
@@ -260,6 +261,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Ends the run of a channel in whatever phase it is. False: there is none.
+    #[inline(never)]
     pub(super) fn cancel(&mut self, channel: ChannelId) -> bool {
         let Some(id) = self.channels.get(channel).and_then(|channel| channel.run) else {
             return false;

@@ -95,6 +95,7 @@ impl<S: Sys> Reactor<S> {
         self.buffers.plain = plain;
     }
 
+    #[inline(never)]
     fn feed_tls(&mut self, id: ConnId, bytes: &[u8], plain: &mut Vec<u8>) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -165,6 +166,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The peer has closed its side, or the connection has failed.
+    #[inline(never)]
     fn peer_ended(&mut self, id: ConnId, error: Option<io::Error>) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -236,6 +238,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn flush_all(&mut self, id: ConnId) {
         loop {
             let Some(conn) = self.conns.get_mut(id) else {
@@ -274,6 +277,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn write_failed(&mut self, id: ConnId, error: &io::Error) {
         match self.conns.get(id).map(|conn| &conn.role) {
             // The answer may have been sent before the connection failed: reading decides.
@@ -293,6 +297,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    #[inline(never)]
     fn tell_ended(&mut self, id: ConnId, channel: ChannelId) {
         let name = self.channel_name(channel);
         self.unsubscribe_from(id, channel);
@@ -302,6 +307,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The event of a cursor whose subscription has ended is written.
+    #[inline(never)]
     fn drop_leaving(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -313,6 +319,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Asks the session about the next event of a gated cursor.
+    #[inline(never)]
     fn ask_gate(&mut self, id: ConnId, channel: ChannelId) {
         let verdict = self.with_session_and(id, |session, cx, conn, channels| {
             let (_, cursor) = conn.find(channel)?;
@@ -350,6 +357,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Moves a cursor that has fallen off to the oldest event kept.
+    #[inline(never)]
     fn tell_lagged(&mut self, id: ConnId, channel: ChannelId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;

@@ -66,6 +66,11 @@ impl<S: Sys> Reactor<S> {
 
     /// Moves a stop forward. False when there is nothing left to do.
     pub(super) fn go_on(&mut self) -> bool {
+        self.stop == Stop::Running || self.go_on_stopping()
+    }
+
+    #[cold]
+    fn go_on_stopping(&mut self) -> bool {
         if let Stop::Draining { until } = self.stop {
             let done = self.runs.len() == 0 && !self.has_readers_of_finished();
             if done || until <= self.now {

@@ -21,9 +21,13 @@ impl<S: Sys> Reactor<S> {
 
     /// Dials for the spares that are missing.
     pub(super) fn warm_up(&mut self) {
-        if self.warm.due().is_none_or(|due| due > self.now) {
-            return;
+        if self.warm.due().is_some_and(|due| due <= self.now) {
+            self.dial_spares();
         }
+    }
+
+    #[inline(never)]
+    fn dial_spares(&mut self) {
         loop {
             let Self {
                 warm, pool, now, ..

@@ -118,6 +118,16 @@ impl Plan {
                 Standing::Shut(until) => Choice::Nobody(Some(until)),
             };
         }
+        self.choose_among(tried, standing, random)
+    }
+
+    #[inline(never)]
+    fn choose_among(
+        &self,
+        tried: Tried,
+        standing: &dyn Fn(&Target) -> Standing,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Choice {
         let mut first = 0;
         let mut earliest = None;
         for group in self.targets.chunk_by(|a, b| a.group == b.group) {

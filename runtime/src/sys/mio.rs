@@ -216,6 +216,11 @@ impl MioSys {
         Some(left)
     }
 
+    #[cold]
+    fn tell_resolved(&mut self, out: &mut Vec<SysEvent>) {
+        out.extend(self.resolved.drain(..));
+    }
+
     fn take_in(&mut self, out: &mut Vec<SysEvent>) {
         let (mut mail, mut stops, mut reloads) = (false, 0, 0);
         for event in &self.events {
@@ -283,7 +288,7 @@ impl Sys for MioSys {
             other => other?,
         }
         if !self.resolved.is_empty() {
-            events.extend(self.resolved.drain(..));
+            self.tell_resolved(events);
         }
         self.take_in(events);
         Ok(())
