@@ -42,6 +42,9 @@ impl Kind {
     }
 }
 
+/// A piece of text. As short as tokens mostly are, at most 23 bytes, it takes no memory of its own.
+pub type Text = smol_str::SmolStr;
+
 /// An event of a channel, before it is placed in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -51,11 +54,11 @@ pub enum Event {
         model: Box<str>,
     },
     /// Text of the answer.
-    Chunk(Box<str>),
+    Chunk(Text),
     /// Text of the model's reasoning.
-    Reasoning(Box<str>),
+    Reasoning(Text),
     /// Text of a refusal.
-    Refusal(Box<str>),
+    Refusal(Text),
     /// A fragment of a tool call.
     ToolCall(Box<ToolCall>),
     /// The answer is complete (or cancelled).

@@ -4,7 +4,7 @@
 //! empty texts publish nothing; calls are numbered in order of appearance; the last finish reason
 //! counts, but a failure stays one; a plain stop with calls is `tool_calls`; there is one end.
 
-use crate::event::{ErrorCode, FinishReason, Usage};
+use crate::event::{ErrorCode, FinishReason, Text, Usage};
 use crate::http_provider::error::Speaker;
 use crate::http_provider::finish::Finish;
 use crate::http_provider::tool_calls::{Fragment, TooMany, ToolCalls};
@@ -225,7 +225,7 @@ impl Answer {
         self.conclude(speaker, out)
     }
 
-    fn text(&mut self, text: &str, kind: fn(Box<str>) -> Output, out: &mut Vec<Output>) {
+    fn text(&mut self, text: &str, kind: fn(Text) -> Output, out: &mut Vec<Output>) {
         if !text.is_empty() {
             self.has_text = true;
             out.push(kind(text.into()));

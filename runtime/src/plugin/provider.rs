@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::event::{ErrorCode, FinishReason, ToolCall, Usage};
+use crate::event::{ErrorCode, FinishReason, Text, ToolCall, Usage};
 use crate::time::Moment;
 
 /// Starts generations. One value per configured provider; immutable.
@@ -89,11 +89,11 @@ pub enum Output {
     /// An event that cannot be read, and is passed over: the same, and counted.
     Unread,
     /// Text of the answer; never empty.
-    Chunk(Box<str>),
+    Chunk(Text),
     /// Text of the reasoning; never empty.
-    Reasoning(Box<str>),
+    Reasoning(Text),
     /// Text of a refusal; never empty.
-    Refusal(Box<str>),
+    Refusal(Text),
     /// A fragment of a tool call.
     ToolCall(ToolCall),
     /// The answer is complete; nothing may follow.
