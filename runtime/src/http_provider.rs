@@ -18,6 +18,7 @@
 //! | [`Answer`] | what every format keeps: tool calls, usage, the finish reason, the one end |
 //! | [`Speaker`] | turns whatever reports an error into a [`ProviderError`](crate::plugin::provider::ProviderError) without keys in it |
 //! | [`Template`] | what the events of one answer have in common, so that it is not read again |
+//! | [`Patterns`] | the same for the answers of one server |
 //! | [`json`] | JSON as servers really send it |
 //!
 //! A provider of another framing (lines of JSON, binary messages) implements [`Format`] instead of
@@ -31,6 +32,7 @@ mod generation;
 mod hints;
 mod instance;
 pub mod json;
+mod pattern;
 mod provider;
 mod question;
 mod redact;
@@ -44,6 +46,7 @@ pub use event_stream::{EventStream, Events};
 pub use finish::Finish;
 pub use generation::{Format, HttpGeneration};
 pub use instance::{Auth, Defaults, Instance};
+pub use pattern::Patterns;
 pub use provider::Api;
 pub use question::{
     Call, Effort, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,

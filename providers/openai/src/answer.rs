@@ -9,8 +9,13 @@
 //!
 //! The first finish reason is not the end: usage and errors may follow it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use lmserver_runtime::event::{FinishReason, Usage};
-use lmserver_runtime::http_provider::{Answer, Events, Finish, Fragment, Speaker, Template, json};
+use lmserver_runtime::http_provider::{
+    Answer, Events, Finish, Fragment, Patterns, Speaker, Template, json,
+};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde_json::Value;
 
@@ -22,14 +27,30 @@ pub(crate) struct Chunks {
     answer: Answer,
     /// A chunk that said a piece of the answer and nothing else.
     template: Template,
+    /// What such chunks of this server are like.
+    patterns: Arc<Patterns>,
+    /// Was a pattern learnt from this answer?
+    has_taught: bool,
 }
 
 impl Chunks {
-    /// An answer of which nothing has come. `seed` makes the made-up ids of answers differ.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// An answer of which nothing has come, of the server with these patterns. `seed` makes the made-up ids of answers
+    /// differ.
+    pub(crate) fn new(seed: u64, patterns: Arc<Patterns>) -> Self {
         Self {
             answer: Answer::new(seed),
             template: Template::default(),
+            patterns,
+            has_taught: false,
+        }
+    }
+
+    /// Learns a chunk that says `text` and nothing else.
+    fn learn(&mut self, data: &[u8], text: &str) {
+        self.template.learn(data, text);
+        // Once is enough where the chunks are alike, and where they are not there is nothing to be learnt.
+        if !text.is_empty() && !std::mem::replace(&mut self.has_taught, true) {
+            self.patterns.learn(data, text, &Chunk::passes_over);
         }
     }
 
@@ -141,16 +162,25 @@ impl Events for Chunks {
         out: &mut Vec<Output>,
     ) -> Result<bool, ProviderError> {
         let is_error = name == "error";
-        if !is_error && let Some(text) = self.template.text(data) {
-            self.answer.chunk(&text, out);
-            return Ok(true);
+        if !is_error {
+            if let Some(text) = self.template.text(data) {
+                self.answer.chunk(&text, out);
+                return Ok(true);
+            }
+            if let Some(text) = self.patterns.text(data) {
+                self.answer.chunk(&text, out);
+                if let (Cow::Borrowed(text), false) = (&text, self.template.is_known()) {
+                    self.template.learn(data, text);
+                }
+                return Ok(true);
+            }
         }
         let Some(chunk) = Chunk::read(data) else {
             return Ok(false);
         };
         self.chunk(&chunk, is_error, data, speaker, out)?;
         if let Some(text) = chunk.only_text() {
-            self.template.learn(data, text);
+            self.learn(data, text);
         }
         Ok(true)
     }
@@ -233,4 +263,83 @@ fn counted(usage: &chunk::Usage) -> Option<Usage> {
             .or(usage.cached_tokens),
         estimated: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEAKER: Speaker<'_> = Speaker {
+        host: "h",
+        secrets: &[],
+    };
+    const CHUNKS: [(&str, &str); 4] = [
+        (
+            r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"xY"}"#,
+            r#"{"id":"other","object":"chat.completion.chunk","created":81,"model":"n","choices":[{"index":0,"delta":{"content":""},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":""}"#,
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":"Hel"}}],"error":null,"id":7}"#,
+            r#"{"choices":[{"delta":{"content":"l\no"}}],"error":null,"id":{"x":[1]}}"#,
+        ),
+        (
+            r#"{"x_groq":null,"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}"#,
+            r#"{"x_groq":null,"id":"d","choices":[{"index":0,"delta":{"role":"assistant","content":"b"}}]}"#,
+        ),
+        (
+            r#"{"type":"chunk","choices":[{"delta":{"content":"a"},"index":0},{"delta":{"content":"z"},"index":1}],"p":null}"#,
+            r#"{"type":"chunk","choices":[{"delta":{"content":"b"},"index":0},{"delta":{"content":"z"},"index":1}],"p":true}"#,
+        ),
+    ];
+
+    /// What an answer's first event says, at a server of these patterns.
+    fn first(data: &[u8], patterns: &Arc<Patterns>) -> String {
+        let mut chunks = Chunks::new(1, Arc::clone(patterns));
+        let mut out = Vec::new();
+        let outcome = chunks.event("message", data, SPEAKER, &mut out);
+        format!("{outcome:?} {out:?} {:?}", chunks.answer)
+    }
+
+    #[test]
+    fn a_known_pattern_makes_no_difference() {
+        for (taught, alike) in CHUNKS {
+            let patterns = Arc::<Patterns>::default();
+            first(taught.as_bytes(), &patterns);
+            assert!(patterns.text(alike.as_bytes()).is_some());
+            let mut known = 0;
+            for at in 0..taught.len() {
+                let (before, behind) = taught.as_bytes().split_at(at);
+                let mut variants = vec![before.to_vec(), [before, &behind[1..]].concat()];
+                for byte in *b"\"\\{}[],: 017tnx\n\xC3" {
+                    variants.push([before, &[byte], behind].concat());
+                    variants.push([before, &[byte], &behind[1..]].concat());
+                }
+                for data in variants {
+                    known += usize::from(patterns.text(&data).is_some());
+                    let want = first(&data, &Arc::default());
+                    // A pattern of its own for each: what is not known is learnt.
+                    let patterns = Arc::<Patterns>::default();
+                    first(taught.as_bytes(), &patterns);
+                    assert_eq!(first(&data, &patterns), want, "{}", data.escape_ascii());
+                }
+            }
+            assert!(known > 30, "{known} variants are known");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_learnt_from_the_first_text_of_an_answer_and_used_by_the_next() {
+        let patterns = Arc::<Patterns>::default();
+        let (taught, alike) = CHUNKS[0];
+        let mut chunks = Chunks::new(1, Arc::clone(&patterns));
+        let mut out = Vec::new();
+        let nothing = taught.replace("Hel", "");
+        for data in [&*nothing, taught, alike] {
+            let known = patterns.text(data.as_bytes()).is_some();
+            assert_eq!(known, data == alike);
+            let told = chunks.event("message", data.as_bytes(), SPEAKER, &mut out);
+            assert_eq!(told, Ok(true));
+        }
+        assert_eq!(out, [Output::Chunk("Hel".into())]);
+    }
 }

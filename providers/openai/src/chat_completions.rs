@@ -2,9 +2,10 @@
 //! answers.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use lmserver_proto::percent;
-use lmserver_runtime::http_provider::{Api, Defaults, EventStream, Format, Instance};
+use lmserver_runtime::http_provider::{Api, Defaults, EventStream, Format, Instance, Patterns};
 use lmserver_runtime::plugin::provider::{
     ChatRequest, PluginSection, Provider, ProviderError, ProviderSettings, StartCx, Upstream,
 };
@@ -48,6 +49,7 @@ impl Server {
         self.instance.provider(ChatCompletions {
             dialect: self.dialect,
             path: self.path,
+            patterns: Arc::default(),
         })
     }
 }
@@ -55,6 +57,8 @@ impl Server {
 struct ChatCompletions {
     dialect: Dialect,
     path: Path,
+    /// What chunks are like that say text.
+    patterns: Arc<Patterns>,
 }
 
 impl Api for ChatCompletions {
@@ -78,7 +82,10 @@ impl Api for ChatCompletions {
     }
 
     fn format(&self, seed: u64) -> Box<dyn Format> {
-        Box::new(EventStream::new(Box::new(Chunks::new(seed))))
+        Box::new(EventStream::new(Box::new(Chunks::new(
+            seed,
+            Arc::clone(&self.patterns),
+        ))))
     }
 }
 

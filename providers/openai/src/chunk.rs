@@ -130,6 +130,14 @@ impl<'a> Chunk<'a> {
         json::value(data).as_ref().and_then(lenient::chunk)
     }
 
+    /// Is this member of a chunk one that is not read?
+    pub(crate) fn passes_over(key: &[u8]) -> bool {
+        !matches!(
+            key,
+            b"object" | b"type" | b"choices" | b"usage" | b"x_groq" | b"error"
+        )
+    }
+
     /// The text of a chunk that says a piece of the answer and nothing else, where it is written
     /// there as it is.
     pub(crate) fn only_text(&self) -> Option<&'a str> {
