@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes layout.ld: which functions run for a token, for a question and at the start.
+"""Writes layout.ld: which functions and constants are used for a token, for a question and at the start.
 
     benches/layout.py
 
-It builds the release with its symbols, runs it under valgrind's lackey, which tells every instruction, beside a provider
-of its own, asks questions on /v1/chat/completions and /api/chat, and sorts the functions by when they first ran. Names are
-written without the parts that differ from one compiler to the next, where they still mean the same functions. Needs
-valgrind and nm.
+It builds the release with its symbols, runs it under valgrind's lackey, which tells every instruction and every load,
+beside a provider of its own, asks questions on /v1/chat/completions and /api/chat, and sorts what was used by what it was
+used for first. Names are written without the parts that differ from one compiler to the next, where they still mean the
+same. Needs valgrind, nm and a linker whose map is LLVM's.
 """
 
 import collections
@@ -23,8 +23,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "layout"
 # The flag goes to the program alone: hashes in names depend on the profile.
-BUILD = ["cargo", "rustc", "--release", "--bin", "lmserver", "--target-dir", TARGET, "--", "-Cstrip=none"]
 PROGRAM = TARGET / "release/lmserver"
+MAP = TARGET / "map"
+BUILD = ["cargo", "rustc", "--release", "--bin", "lmserver", "--target-dir", TARGET, "--", "-Cstrip=none", f"-Clink-arg=-Wl,-Map={MAP}"]
 TOKENS = 60
 PLAIN = '[provider.mock]\nkind = "openai"\nmodel = "m"\nbase_url = "{provider}"\napi_key = "unused"\n'
 # Servers that are only started: with a provider behind TLS, and with what people often set.
@@ -44,21 +45,33 @@ SPARSE = 1024
 # Where valgrind loads a position-independent program.
 LOADED_AT = 0x108000
 HEAD = """\
-/* Which functions lie together in the program: those of the start, then those that run for a token, then those of a
- * question and its answer. Pages are mapped and read whole: what is used together is found together, and what is not
- * used takes no memory. A name that the program does not have is passed over: another compiler gives other hashes, and
- * what bears one here lies with the last group there. benches/layout.py writes this file.
+/* Which functions, and which constants, lie together in the program: those of the start, then those that run for a token,
+ * then those of a question and its answer. Pages are mapped and read whole, and each costs a walk of the page tables: what
+ * is used together is found together, and what is not used takes no memory. A name that the program does not have is
+ * passed over: another compiler gives other hashes, and what bears one here lies with the last group there.
+ * benches/layout.py writes this file.
  */
 SECTIONS
 {
   .text.ordered :
   {
 """
-TAIL = """\
+BETWEEN = """\
   }
 }
 INSERT BEFORE .text;
+SECTIONS
+{
+  .rodata.ordered :
+  {
 """
+TAIL = """\
+  }
+}
+INSERT BEFORE .rodata;
+"""
+# A function, or the constants of one.
+Section = collections.namedtuple("Section", "at size name is_constant")
 
 
 def provide(listener):
@@ -109,7 +122,8 @@ def trace(sections, question=None):
     def read():
         with open(reading) as lines:
             for line in lines:
-                if line.startswith("I"):
+                # An instruction, or a load or store of one.
+                if line[0] in "I ":
                     at, size = line[3:].split(",")
                     phases[-1][int(at, 16) - LOADED_AT, int(size)] += 1
 
@@ -153,15 +167,23 @@ def symbols():
     return [(int(at, 16), int(size, 16), name) for at, size, kind, name in (f for f in fields if len(f) == 4) if kind in "tTwW"]
 
 
+def constants():
+    """The constants of the program: address, size and name, by address. The linker's map tells of them."""
+    lines = re.findall(r"^ *([0-9a-f]+) +[0-9a-f]+ +([0-9a-f]+) +\d+ .*:\(\.rodata\.(.*)\)$", MAP.read_text(), re.MULTILINE)
+    return [(int(at, 16), int(size, 16), name) for at, size, name in lines if not name.startswith("cst")]
+
+
 def pattern(name):
     """A name without hashes and without the numbers of copies."""
+    if name.startswith(".Lanon."):
+        return name
     if name.startswith("_ZN"):
         return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
     return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", re.sub(r"\.\d+$", "", name)) + "*"
 
 
 def groups(of_address):
-    """The functions of each group, in the order of their first run."""
+    """What stands in each group, in the order of its first use."""
     start, token, kept, first = {}, {}, {}, {}
     asking = collections.Counter()
     used = collections.defaultdict(set)
@@ -172,62 +194,70 @@ def groups(of_address):
         for group, counts in zip([first, kept], questions):
             asking.update({of_address[at] for at, _ in counts if at in of_address})
             for (at, size), count in counts.items():
-                if function := of_address.get(at):
-                    group[function] = None
-                    used[function].add((at, size))
-                    # A function that is entered as often as that is of a token; some of them come together.
-                    if at == function[0] and count * 4 > TOKENS:
-                        token[function] = None
+                if it := of_address.get(at):
+                    group[it] = None
+                    used[it].add((at, size))
+                    # A function that is entered as often as that, or a constant that is read as often, is of a token;
+                    # some of them come together.
+                    if (at == it.at or it.is_constant) and count * 4 > TOKENS:
+                        token[it] = None
 
-    def is_sparse(function):
-        return function[1] > SPARSE and sum(size for _, size in used[function]) * 3 < function[1]
+    def is_sparse(it):
+        return it.size > SPARSE and sum(size for _, size in used[it]) * 3 < it.size
 
-    def ordered(functions):
+    def ordered(group):
         """Those of which little runs behind the others, whose pages they would stretch; first what every question and
         the start need."""
-        most = max(asking[function] for function in functions)
-        return sorted(functions, key=lambda it: (is_sparse(it), asking[it] < most, it not in start))
+        most = max(asking[it] for it in group)
+        return sorted(group, key=lambda it: (is_sparse(it), asking[it] < most, it not in start))
 
-    kept = [function for function in kept if function not in token]
-    first = [function for function in first if function not in token and function not in kept]
+    kept = [it for it in kept if it not in token]
+    first = [it for it in first if it not in token and it not in kept]
     asked = {*token, *kept, *first}
     return {
-        "the start": [function for function in start if function not in asked],
+        "the start": [it for it in start if it not in asked],
         "a token": ordered(token),
         "a question on a kept connection, and its answer": ordered(kept),
         "a first question": ordered(first),
     }
 
 
+def write(out, of_group, alike, kind):
+    """The groups' lines of one kind of section."""
+    last = {}
+    for what, chosen in of_group.items():
+        out.write(f"    /* of {what} */\n")
+        written = set()
+        for it in chosen:
+            which = pattern(it.name)
+            # A name without its hash may mean some that are never used here, or used for something else.
+            if not alike[which].issubset(chosen):
+                last[which] = None
+                which = f"{it.name}*"
+            if which not in written:
+                written.add(which)
+                out.write(f"    *({kind}*.{which})\n")
+    out.write("    /* of the same names */\n")
+    for which in last:
+        out.write(f"    *({kind}*.{which})\n")
+
+
 def main():
     subprocess.run(BUILD, cwd=ROOT, check=True)
-    functions = symbols()
     of_address = {}
-    alike = collections.defaultdict(set)
-    for function in functions:
-        at, size, name = function
-        alike[pattern(name)].add(function)
-        for address in range(at, at + size):
-            of_address[address] = function
+    alike = {False: collections.defaultdict(set), True: collections.defaultdict(set)}
+    for is_constant, found in [(False, symbols()), (True, constants())]:
+        for at, size, name in found:
+            it = Section(at, size, name, is_constant)
+            alike[is_constant][pattern(name)].add(it)
+            of_address.update((address, it) for address in range(at, at + size))
     of_group = groups(of_address)
-    last = {}
     with open(ROOT / "layout.ld", "w") as out:
         out.write(HEAD)
-        for what, chosen in of_group.items():
-            out.write(f"    /* of {what} */\n")
-            written = set()
-            for _, _, name in chosen:
-                which = pattern(name)
-                # A name without its hash may mean functions that never run here, or ran for something else.
-                if not alike[which].issubset(chosen):
-                    last[which] = None
-                    which = f"{name}*"
-                if which not in written:
-                    written.add(which)
-                    out.write(f"    *(.text*.{which})\n")
-        out.write("    /* of the same names */\n")
-        for which in last:
-            out.write(f"    *(.text*.{which})\n")
+        write(out, {what: [it for it in group if not it.is_constant] for what, group in of_group.items()}, alike[False], ".text")
+        out.write(BETWEEN)
+        of_group.pop("the start")
+        write(out, {what: [it for it in group if it.is_constant] for what, group in of_group.items()}, alike[True], ".rodata")
         out.write(TAIL)
 
 
