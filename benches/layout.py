@@ -4,9 +4,9 @@
     benches/layout.py
 
 It builds the release with its symbols, runs it under valgrind's lackey, which tells every instruction and every load,
-beside a provider of its own, asks questions on /v1/chat/completions and /api/chat, and sorts what was used by what it was
-used for first. Names are written without the parts that differ from one compiler to the next, where they still mean the
-same. Needs valgrind, nm and a linker whose map is LLVM's.
+beside a provider of its own, asks questions on /v1/chat/completions and /api/chat, and sorts what was used by what it
+was used for first. Names are written without the parts that differ from one compiler to the next, where they still mean
+the same. Needs valgrind, nm and a linker whose map is LLVM's.
 """
 
 import collections
@@ -45,11 +45,11 @@ SPARSE = 1024
 # Where valgrind loads a position-independent program.
 LOADED_AT = 0x108000
 HEAD = """\
-/* Which functions, and which constants, lie together in the program: those of the start, then those that run for a token,
- * then those of a question and its answer. Pages are mapped and read whole, and each costs a walk of the page tables: what
- * is used together is found together, and what is not used takes no memory. A name that the program does not have is
- * passed over: another compiler gives other hashes, and what bears one here lies with the last group there.
- * benches/layout.py writes this file.
+/* Which functions lie together in the program: those of the start, then those that run for a token, then those of a
+ * question and its answer; and so for constants, but for the start. Pages are mapped and read whole, and each costs a
+ * walk of the page tables: what is used together is found together, and what is not used takes no memory. A name that
+ * the program does not have is passed over: another compiler gives other hashes, and what bears one here lies with the
+ * last group there. benches/layout.py writes this file.
  */
 SECTIONS
 {
@@ -170,7 +170,7 @@ def symbols():
 def constants():
     """The constants of the program: address, size and name, by address. The linker's map tells of them."""
     lines = re.findall(r"^ *([0-9a-f]+) +[0-9a-f]+ +([0-9a-f]+) +\d+ .*:\(\.rodata\.(.*)\)$", MAP.read_text(), re.MULTILINE)
-    return [(int(at, 16), int(size, 16), name) for at, size, name in lines if not name.startswith("cst")]
+    return [(int(at, 16), int(size, 16), name) for at, size, name in lines if not name.startswith(("cst", "str"))]
 
 
 def pattern(name):
@@ -222,10 +222,13 @@ def groups(of_address):
     }
 
 
-def write(out, of_group, alike, kind):
-    """The groups' lines of one kind of section."""
+def write(out, of_group, alike, is_constant):
+    """The groups' lines of functions, or of constants."""
+    kind = ".rodata" if is_constant else ".text"
+    alike = alike[is_constant]
     last = {}
-    for what, chosen in of_group.items():
+    for what, group in of_group.items():
+        chosen = [it for it in group if it.is_constant == is_constant]
         out.write(f"    /* of {what} */\n")
         written = set()
         for it in chosen:
@@ -254,10 +257,10 @@ def main():
     of_group = groups(of_address)
     with open(ROOT / "layout.ld", "w") as out:
         out.write(HEAD)
-        write(out, {what: [it for it in group if not it.is_constant] for what, group in of_group.items()}, alike[False], ".text")
+        write(out, of_group, alike, is_constant=False)
         out.write(BETWEEN)
         of_group.pop("the start")
-        write(out, {what: [it for it in group if it.is_constant] for what, group in of_group.items()}, alike[True], ".rodata")
+        write(out, of_group, alike, is_constant=True)
         out.write(TAIL)
 
 

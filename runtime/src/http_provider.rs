@@ -46,7 +46,7 @@ pub use event_stream::{EventStream, Events};
 pub use finish::Finish;
 pub use generation::{Format, HttpGeneration};
 pub use instance::{Auth, Defaults, Instance};
-pub use pattern::Patterns;
+pub use pattern::{Pattern, Patterns};
 pub use provider::Api;
 pub use question::{
     Call, Effort, Part, Question, ResponseFormat, Role, Source, Tool, ToolChoice, Turn, called_name,

@@ -6,8 +6,8 @@
 //!   Provider   starts a Generation per attempt        factory, shared
 //! ```
 //!
-//! Factories are immutable and `Send + Sync`. Machines (`Session`, `Generation`) live and die on
-//! one thread. None of them sees a socket, a clock or another plugin.
+//! Factories are immutable, but for what makes a machine cheaper and never shows, and `Send + Sync`. Machines
+//! (`Session`, `Generation`) live and die on one thread. None of them sees a socket, a clock or another plugin.
 //!
 //! | module | has |
 //! | --- | --- |

@@ -14,12 +14,15 @@ use std::sync::Arc;
 
 use lmserver_runtime::event::{FinishReason, Usage};
 use lmserver_runtime::http_provider::{
-    Answer, Events, Finish, Fragment, Patterns, Speaker, Template, json,
+    Answer, Events, Finish, Fragment, Pattern, Patterns, Speaker, Template, json,
 };
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde_json::Value;
 
 use crate::chunk::{self, CallFragment, Choice, Chunk, Content, Delta};
+
+/// Chunks of an answer that are looked at for a pattern that the next one has too.
+const CANDIDATES: u8 = 3;
 
 /// Reads the chunks of one answer.
 #[derive(Debug)]
@@ -29,8 +32,10 @@ pub(crate) struct Chunks {
     template: Template,
     /// What such chunks of this server are like.
     patterns: Arc<Patterns>,
-    /// Was a pattern learnt from this answer?
-    has_taught: bool,
+    /// What the last chunk that was read is like.
+    candidate: Option<Pattern>,
+    /// How many chunks of this answer were looked at for a pattern.
+    candidates: u8,
 }
 
 impl Chunks {
@@ -41,16 +46,28 @@ impl Chunks {
             answer: Answer::new(seed),
             template: Template::default(),
             patterns,
-            has_taught: false,
+            candidate: None,
+            candidates: 0,
         }
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, pattern: Pattern) {
+        self.patterns.add(pattern);
+        self.candidates = CANDIDATES;
     }
 
     /// Learns a chunk that says `text` and nothing else.
     fn learn(&mut self, data: &[u8], text: &str) {
         self.template.learn(data, text);
-        // Once is enough where the chunks are alike, and where they are not there is nothing to be learnt.
-        if !text.is_empty() && !std::mem::replace(&mut self.has_taught, true) {
-            self.patterns.learn(data, text, &Chunk::passes_over);
+        let of_two = self.candidate.take();
+        if let Some(pattern) = of_two.filter(|candidate| candidate.text(data).is_some()) {
+            self.keep(pattern);
+        }
+        // A server whose chunks are never alike is not looked at for long.
+        if self.candidates < CANDIDATES && !text.is_empty() {
+            self.candidates += 1;
+            self.candidate = Pattern::of(data, text, &Chunk::passes_over);
         }
     }
 
@@ -165,11 +182,15 @@ impl Events for Chunks {
         if !is_error {
             if let Some(text) = self.template.text(data) {
                 self.answer.chunk(&text, out);
+                // The template and it were learnt from one chunk: it fits as well.
+                if let Some(pattern) = self.candidate.take() {
+                    self.keep(pattern);
+                }
                 return Ok(true);
             }
             if let Some(text) = self.patterns.text(data) {
                 self.answer.chunk(&text, out);
-                if let (Cow::Borrowed(text), false) = (&text, self.template.is_known()) {
+                if let Cow::Borrowed(text) = text {
                     self.template.learn(data, text);
                 }
                 return Ok(true);
@@ -292,35 +313,89 @@ mod tests {
         ),
     ];
 
-    /// What an answer's first event says, at a server of these patterns.
-    fn first(data: &[u8], patterns: &Arc<Patterns>) -> String {
+    /// What an answer says whose one event this is, at a server of these patterns.
+    fn only(name: &str, data: &[u8], patterns: &Arc<Patterns>) -> String {
         let mut chunks = Chunks::new(1, Arc::clone(patterns));
         let mut out = Vec::new();
-        let outcome = chunks.event("message", data, SPEAKER, &mut out);
+        let outcome = chunks.event(name, data, SPEAKER, &mut out);
         format!("{outcome:?} {out:?} {:?}", chunks.answer)
+    }
+
+    /// The patterns of a server one of whose answers began with these.
+    fn taught(chunks: &[&str]) -> Arc<Patterns> {
+        let patterns = Arc::<Patterns>::default();
+        let mut answer = Chunks::new(1, Arc::clone(&patterns));
+        for data in chunks {
+            let told = answer.event("message", data.as_bytes(), SPEAKER, &mut Vec::new());
+            assert_eq!(told, Ok(true));
+        }
+        patterns
+    }
+
+    /// A chunk with one byte, or one value, or one member more, less or other.
+    fn variants(chunk: &str) -> Vec<Vec<u8>> {
+        let values = [
+            "null",
+            "7",
+            "-1.5",
+            "\"stop\"",
+            "\"error\"",
+            r#"{"message":"m"}"#,
+            r#"{"usage":{"prompt_tokens":1},"error":"e"}"#,
+            r#"{"prompt_tokens":1}"#,
+            r#"[{"index":0,"delta":{"content":"c"}}]"#,
+        ];
+        let members = [
+            "object",
+            "type",
+            "choices",
+            "usage",
+            "x_groq",
+            "error",
+            "finish_reason",
+            "refusal",
+            "i\\u0064",
+        ];
+        let mut all = Vec::new();
+        for at in 0..chunk.len() {
+            let (before, behind) = chunk.as_bytes().split_at(at);
+            all.extend([before.to_vec(), [before, &behind[1..]].concat()]);
+            for byte in *b"\"\\{}[],: 017tnx\n\xC3" {
+                all.push([before, &[byte], behind].concat());
+                all.push([before, &[byte], &behind[1..]].concat());
+            }
+            if before.ends_with(b":") {
+                let end = |mark: &u8| b",}]".contains(mark);
+                let length = behind.iter().position(end).unwrap();
+                for value in values {
+                    all.push([before, value.as_bytes(), &behind[length..]].concat());
+                }
+            }
+            if matches!(before, [.., b'{' | b',']) && behind[0] == b'"' {
+                for (member, value) in members
+                    .iter()
+                    .flat_map(|it| values.map(|value| (it, value)))
+                {
+                    let more = format!("\"{member}\":{value},");
+                    all.push([before, more.as_bytes(), behind].concat());
+                }
+            }
+        }
+        all
     }
 
     #[test]
     fn a_known_pattern_makes_no_difference() {
-        for (taught, alike) in CHUNKS {
-            let patterns = Arc::<Patterns>::default();
-            first(taught.as_bytes(), &patterns);
+        for (chunk, alike) in CHUNKS {
+            let patterns = taught(&[chunk, chunk]);
             assert!(patterns.text(alike.as_bytes()).is_some());
             let mut known = 0;
-            for at in 0..taught.len() {
-                let (before, behind) = taught.as_bytes().split_at(at);
-                let mut variants = vec![before.to_vec(), [before, &behind[1..]].concat()];
-                for byte in *b"\"\\{}[],: 017tnx\n\xC3" {
-                    variants.push([before, &[byte], behind].concat());
-                    variants.push([before, &[byte], &behind[1..]].concat());
-                }
-                for data in variants {
-                    known += usize::from(patterns.text(&data).is_some());
-                    let want = first(&data, &Arc::default());
-                    // A pattern of its own for each: what is not known is learnt.
-                    let patterns = Arc::<Patterns>::default();
-                    first(taught.as_bytes(), &patterns);
-                    assert_eq!(first(&data, &patterns), want, "{}", data.escape_ascii());
+            for data in variants(chunk) {
+                known += usize::from(patterns.text(&data).is_some());
+                for name in ["message", "error"] {
+                    let (told, want) = (&patterns, &Arc::default());
+                    let (told, want) = (only(name, &data, told), only(name, &data, want));
+                    assert_eq!(told, want, "{name} {}", data.escape_ascii());
                 }
             }
             assert!(known > 30, "{known} variants are known");
@@ -328,18 +403,32 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_learnt_from_the_first_text_of_an_answer_and_used_by_the_next() {
-        let patterns = Arc::<Patterns>::default();
-        let (taught, alike) = CHUNKS[0];
-        let mut chunks = Chunks::new(1, Arc::clone(&patterns));
-        let mut out = Vec::new();
-        let nothing = taught.replace("Hel", "");
-        for data in [&*nothing, taught, alike] {
-            let known = patterns.text(data.as_bytes()).is_some();
-            assert_eq!(known, data == alike);
-            let told = chunks.event("message", data.as_bytes(), SPEAKER, &mut out);
+    fn a_pattern_is_what_two_texts_of_an_answer_have_in_common() {
+        let (chunk, alike) = CHUNKS[0];
+        let silent = chunk.replace("Hel", "");
+        let known = |chunks: &[&str]| taught(chunks).text(alike.as_bytes()).is_some();
+        assert!(!known(&[&silent, chunk]));
+        assert!(known(&[&silent, chunk, chunk]));
+        let others: Vec<String> = (0..9)
+            .map(|at| chunk.replace("null}]", &format!("null,\"logprobs\":{at}}}]")))
+            .collect();
+        let mut never_alike: Vec<&str> = others.iter().map(|it| &**it).collect();
+        assert!(!known(&[never_alike[0], chunk]));
+        assert!(known(&[never_alike[0], chunk, chunk]));
+        // Not looked for any more.
+        never_alike.extend([chunk, chunk]);
+        assert!(!known(&never_alike));
+    }
+
+    #[test]
+    fn what_changes_within_an_answer_is_learnt_anew() {
+        let (chunk, alike) = CHUNKS[0];
+        let mut chunks = Chunks::new(1, taught(&[chunk, chunk]));
+        for data in [chunk, chunk, alike] {
+            let told = chunks.event("message", data.as_bytes(), SPEAKER, &mut Vec::new());
             assert_eq!(told, Ok(true));
         }
-        assert_eq!(out, [Output::Chunk("Hel".into())]);
+        assert!(chunks.template.text(alike.as_bytes()).is_some());
+        assert!(chunks.template.text(chunk.as_bytes()).is_none());
     }
 }

@@ -18,7 +18,8 @@ const MOST_GAPS: usize = 16;
 /// How many are learnt of one server: its models may differ.
 const MOST_PATTERNS: usize = 4;
 
-/// The patterns of one server's events, each learnt once.
+/// The patterns of one server's events, each learnt once. What is learnt changes what an answer costs, never what it
+/// says: all of a server's answers may share it.
 #[derive(Debug, Default)]
 pub struct Patterns {
     known: [OnceLock<Pattern>; MOST_PATTERNS],
@@ -26,7 +27,7 @@ pub struct Patterns {
 
 /// An event with gaps where its text and the values of no account stand.
 #[derive(Debug, Default)]
-struct Pattern {
+pub struct Pattern {
     /// What stands between the gaps, one piece after the other.
     pieces: Vec<u8>,
     /// In the order of the event.
@@ -42,44 +43,26 @@ struct Gap {
 }
 
 impl Patterns {
-    /// The text of an event that differs from one learnt in nothing else that matters. `None`: it is to be read.
+    /// The text of an event that one of the patterns fits. `None`: it is to be read.
     #[must_use]
     pub fn text<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, str>> {
         let mut known = self.known.iter().map_while(OnceLock::get);
         known.find_map(|pattern| pattern.text(data))
     }
 
-    /// Learns an event, a JSON object, that says `text`, a string borrowed from its `data`, and nothing else: whatever
-    /// stands in the members of which `is_of_no_account` is true by their names. Beyond four nothing is learnt.
-    pub fn learn(&self, data: &[u8], text: &str, is_of_no_account: &dyn Fn(&[u8]) -> bool) {
-        if let Some(free) = self.known.iter().find(|it| it.get().is_none())
-            && let Some(pattern) = Pattern::of(data, text, is_of_no_account)
-        {
+    /// Adds one; beyond four they are passed over.
+    pub fn add(&self, pattern: Pattern) {
+        if let Some(free) = self.known.iter().find(|it| it.get().is_none()) {
             free.get_or_init(|| pattern);
         }
     }
 }
 
 impl Pattern {
-    fn text<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, str>> {
-        let mut scanner = Scanner::new(data);
-        let mut text = None;
-        let mut from = 0;
-        for gap in &self.gaps {
-            let piece = self.pieces.get(from..gap.behind)?;
-            scanner = Scanner::new(scanner.rest().strip_prefix(piece)?);
-            if gap.is_text {
-                text = Some(scanner.string()?);
-            } else {
-                scanner.skip()?;
-            }
-            from = gap.behind;
-        }
-        let last = self.pieces.get(from..)?;
-        (scanner.rest() == last).then_some(text).flatten()
-    }
-
-    fn of(data: &[u8], text: &str, is_of_no_account: &dyn Fn(&[u8]) -> bool) -> Option<Self> {
+    /// The pattern of an event, a JSON object, that says `text`, a string borrowed from its `data`, and nothing else.
+    /// Members for whose names `is_of_no_account` is true may hold anything. `None`: it is none of which to learn.
+    #[must_use]
+    pub fn of(data: &[u8], text: &str, is_of_no_account: &dyn Fn(&[u8]) -> bool) -> Option<Self> {
         let quoted = place_of(data, text)?;
         let place = |rest: &[u8]| data.len() - rest.len();
         let mut pattern = Self::default();
@@ -96,15 +79,40 @@ impl Pattern {
             }
             is_known |= is_text;
             let gap = if is_text { quoted.clone() } else { value };
-            pattern.pieces.extend_from_slice(data.get(from..gap.start)?);
+            pattern.add_piece(data.get(from..gap.start)?)?;
             from = gap.end;
             let behind = pattern.pieces.len();
             pattern.gaps.push(Gap { behind, is_text });
             (pattern.gaps.len() <= MOST_GAPS).then_some(())
         })?;
         scanner.end()?;
-        pattern.pieces.extend_from_slice(data.get(from..)?);
-        (is_known && pattern.pieces.len() <= MOST).then_some(pattern)
+        pattern.add_piece(data.get(from..)?)?;
+        is_known.then_some(pattern)
+    }
+
+    fn add_piece(&mut self, piece: &[u8]) -> Option<()> {
+        let fits = self.pieces.len() + piece.len() <= MOST;
+        fits.then(|| self.pieces.extend_from_slice(piece))
+    }
+
+    /// The text of an event that differs from the one learnt in nothing else that matters.
+    #[must_use]
+    pub fn text<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, str>> {
+        let mut scanner = Scanner::new(data);
+        let mut text = None;
+        let mut from = 0;
+        for gap in &self.gaps {
+            let piece = self.pieces.get(from..gap.behind)?;
+            scanner = Scanner::new(scanner.rest().strip_prefix(piece)?);
+            if gap.is_text {
+                text = Some(scanner.string()?);
+            } else {
+                scanner.skip()?;
+            }
+            from = gap.behind;
+        }
+        let last = self.pieces.get(from..)?;
+        (scanner.rest() == last).then_some(text).flatten()
     }
 }
 
@@ -120,13 +128,12 @@ fn place_of(data: &[u8], text: &str) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
-    fn learnt(data: &str, text: &str) -> Patterns {
+    fn learnt(data: &str, text: &str) -> Option<Pattern> {
         let at = data.find(text).unwrap();
-        let patterns = Patterns::default();
-        patterns.learn(data.as_bytes(), &data[at..at + text.len()], &|key| {
+        let text = &data[at..at + text.len()];
+        Pattern::of(data.as_bytes(), text, &|key| {
             [&b"id"[..], b"pad"].contains(&key)
-        });
-        patterns
+        })
     }
 
     #[test]
@@ -134,7 +141,8 @@ mod tests {
         let pattern = learnt(
             r#"{"id":"a1","n":1,"c":[{"text":"one"}],"pad":"xyz"}"#,
             "one",
-        );
+        )
+        .unwrap();
         for (data, want) in [
             (
                 r#"{"id":"a1","n":1,"c":[{"text":"one"}],"pad":"xyz"}"#,
@@ -182,15 +190,12 @@ mod tests {
     fn what_is_no_string_of_an_object_is_not_learnt() {
         let data = r#"{"id":1,"text":"one"}"#;
         for text in ["elsewhere", "{", "on", "id"] {
-            let pattern = Patterns::default();
-            match data.find(text) {
-                Some(at) => pattern.learn(data.as_bytes(), &data[at..at + text.len()], &|_| true),
-                None => pattern.learn(data.as_bytes(), text, &|_| true),
-            }
-            assert_eq!(pattern.text(data.as_bytes()), None, "{text}");
+            let found = data.find(text).map(|at| &data[at..at + text.len()]);
+            let pattern = Pattern::of(data.as_bytes(), found.unwrap_or(text), &|_| true);
+            assert!(pattern.is_none(), "{text}");
         }
         for data in [r#"["one"]"#, r#"{"text":"one"} {}"#, r#"{"text":"one""#] {
-            assert_eq!(learnt(data, "one").text(data.as_bytes()), None, "{data}");
+            assert!(learnt(data, "one").is_none(), "{data}");
         }
     }
 
@@ -200,14 +205,8 @@ mod tests {
         let events: Vec<String> = (0..=MOST_PATTERNS)
             .map(|number| format!(r#"{{"number":{number},"text":"one"}}"#))
             .collect();
-        for (index, event) in events.iter().enumerate() {
-            let at = event.find("one").unwrap();
-            for _ in 0..2 {
-                patterns.learn(event.as_bytes(), &event[at..at + 3], &|_| false);
-                if index < MOST_PATTERNS {
-                    break;
-                }
-            }
+        for event in &events {
+            patterns.add(learnt(event, "one").unwrap());
         }
         for (index, event) in events.iter().enumerate() {
             let known = patterns.text(event.as_bytes()).is_some();
@@ -217,12 +216,18 @@ mod tests {
 
     #[test]
     fn a_pattern_has_bounds() {
-        let long = format!("{{\"text\":\"one\",\"x\":\"{}\"}}", "x".repeat(MOST));
-        assert_eq!(learnt(&long, "one").text(long.as_bytes()), None);
-        let many = format!("{{{}\"text\":\"one\"}}", "\"id\":1,".repeat(MOST_GAPS));
-        assert_eq!(learnt(&many, "one").text(many.as_bytes()), None);
-        let most = format!("{{{}\"text\":\"one\"}}", "\"id\":1,".repeat(MOST_GAPS - 1));
-        let text = learnt(&most, "one");
-        assert_eq!(text.text(most.as_bytes()).as_deref(), Some("one"));
+        let of_length = |length: usize| {
+            let around = r#"{"text":,"x":""}"#.len();
+            let event = format!(r#"{{"text":"one","x":"{}"}}"#, "x".repeat(length - around));
+            learnt(&event, "one").is_some()
+        };
+        assert!(of_length(MOST));
+        assert!(!of_length(MOST + 1));
+        let with_gaps = |count: usize| {
+            let event = format!(r#"{{{}"text":"one"}}"#, r#""id":1,"#.repeat(count - 1));
+            learnt(&event, "one").is_some()
+        };
+        assert!(with_gaps(MOST_GAPS));
+        assert!(!with_gaps(MOST_GAPS + 1));
     }
 }

@@ -24,12 +24,6 @@ pub struct Template {
 }
 
 impl Template {
-    /// Was an event learnt?
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.gap > 0
-    }
-
     /// The text of an event that differs from the one learnt in nothing else. `None`: it is to be
     /// read.
     #[must_use]

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::event::{ErrorCode, FinishReason, Text, ToolCall, Usage};
 use crate::time::Moment;
 
-/// Starts generations. One value per configured provider; immutable.
+/// Starts generations. One value per configured provider; immutable, but for what makes its answers cheaper.
 pub trait Provider: Send + Sync {
     /// Where its generations connect to; none for a provider without a connection. The host picks
     /// the proxy by it, and warns where a key would travel in plain text. It is asked once, when
