@@ -206,19 +206,26 @@ def groups(of_address):
         return it.size > SPARSE and sum(size for _, size in used[it]) * 3 < it.size
 
     def ordered(group):
-        """Those of which little runs behind the others, whose pages they would stretch; first what every question and
-        the start need."""
-        most = max(asking[it] for it in group)
-        return sorted(group, key=lambda it: (is_sparse(it), asking[it] < most, it not in start))
+        """Those of which little runs behind the others, whose pages they would stretch; first what every question needs."""
+        group = list(group)
+        most = max((asking[it] for it in group), default=0)
+        return sorted(group, key=lambda it: (is_sparse(it), asking[it] < most))
+
+    def both(group):
+        return [it for it in group if it in start], [it for it in group if it not in start]
 
     kept = [it for it in kept if it not in token]
     first = [it for it in first if it not in token and it not in kept]
-    asked = {*token, *kept, *first}
+    asked = {*token, *kept}
+    # What the start needs stands side by side, so that an idle server has few pages.
+    (start_and_kept, kept), (start_and_token, token) = both(kept), both(token)
     return {
         "the start": [it for it in start if it not in asked],
+        "the start and a question": ordered(start_and_kept),
+        "the start and a token": ordered(start_and_token),
         "a token": ordered(token),
         "a question on a kept connection, and its answer": ordered(kept),
-        "a first question": ordered(first),
+        "a first question": ordered(it for it in first if it not in start),
     }
 
 
