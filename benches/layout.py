@@ -22,9 +22,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "layout"
-# The flag goes to the program alone: hashes in names depend on the profile.
 PROGRAM = TARGET / "release/lmserver"
 MAP = TARGET / "map"
+# The flags go to the program alone: hashes in names depend on the profile.
 BUILD = ["cargo", "rustc", "--release", "--bin", "lmserver", "--target-dir", TARGET, "--", "-Cstrip=none", f"-Clink-arg=-Wl,-Map={MAP}"]
 TOKENS = 60
 PLAIN = '[provider.mock]\nkind = "openai"\nmodel = "m"\nbase_url = "{provider}"\napi_key = "unused"\n'
