@@ -60,12 +60,15 @@ impl Chunks {
     /// Learns a chunk that says `text` and nothing else.
     fn learn(&mut self, data: &[u8], text: &str) {
         self.template.learn(data, text);
-        let of_two = self.candidate.take();
-        if let Some(pattern) = of_two.filter(|candidate| candidate.text(data).is_some()) {
+        let of_two = match self.candidate.take() {
+            Some(candidate) => Some(candidate).filter(|it| it.text(data).is_some()),
+            None => self.patterns.candidate_for(data),
+        };
+        if let Some(pattern) = of_two {
             self.keep(pattern);
         }
         // A server whose chunks are never alike is not looked at for long.
-        if self.candidates < CANDIDATES && !text.is_empty() {
+        if self.candidates < CANDIDATES && !text.is_empty() && !self.patterns.is_full() {
             self.candidates += 1;
             self.candidate = Pattern::of(data, text, &Chunk::passes_over);
         }
@@ -207,6 +210,10 @@ impl Events for Chunks {
     }
 
     fn done(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
+        // An answer of one text is compared with the next answer.
+        if let Some(candidate) = self.candidate.take() {
+            self.patterns.propose(candidate);
+        }
         self.answer.conclude(speaker, out)
     }
 
@@ -418,6 +425,26 @@ mod tests {
         // Not looked for any more.
         never_alike.extend([chunk, chunk]);
         assert!(!known(&never_alike));
+    }
+
+    #[test]
+    fn answers_of_one_text_are_compared_with_each_other() {
+        let (chunk, alike) = CHUNKS[0];
+        let other = chunk.replace("null}]", "null,\"logprobs\":1}]");
+        let patterns = Arc::<Patterns>::default();
+        let hear = |data: &str| {
+            let mut answer = Chunks::new(1, Arc::clone(&patterns));
+            let told = answer.event("message", data.as_bytes(), SPEAKER, &mut Vec::new());
+            assert_eq!(told, Ok(true));
+            answer.answer.finished("stop");
+            assert_eq!(answer.done(SPEAKER, &mut Vec::new()), Ok(()));
+            patterns.text(alike.as_bytes()).is_some()
+        };
+        assert!(!hear(chunk));
+        assert!(!hear(&other), "another shape");
+        assert!(hear(chunk));
+        let silent = chunk.replace("Hel", "");
+        assert!(patterns.candidate_for(silent.as_bytes()).is_some());
     }
 
     #[test]

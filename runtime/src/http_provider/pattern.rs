@@ -18,15 +18,20 @@ const MOST_GAPS: usize = 16;
 /// How many are learnt of one server: its models may differ.
 const MOST_PATTERNS: usize = 4;
 
+/// How many answers leave behind what may be one; a server whose events are never alike is not looked at for ever.
+const MOST_CANDIDATES: usize = 8;
+
 /// The patterns of one server's events, each learnt once. What is learnt changes what an answer costs, never what it
 /// says: all of a server's answers may share it.
 #[derive(Debug, Default)]
 pub struct Patterns {
     known: [OnceLock<Pattern>; MOST_PATTERNS],
+    /// What answers had just one event of, to be compared with others.
+    candidates: [OnceLock<Pattern>; MOST_CANDIDATES],
 }
 
 /// An event with gaps where its text and the values of no account stand.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Pattern {
     /// What stands between the gaps, one piece after the other.
     pieces: Vec<u8>,
@@ -50,11 +55,36 @@ impl Patterns {
         known.find_map(|pattern| pattern.text(data))
     }
 
+    /// Are there as many as are learnt?
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.known.iter().all(|it| it.get().is_some())
+    }
+
+    /// Keeps what an answer had just one event of, for other answers; beyond eight they are passed over.
+    pub fn propose(&self, candidate: Pattern) {
+        keep(&self.candidates, candidate);
+    }
+
+    /// What another answer had that fits this event as well.
+    #[must_use]
+    pub fn candidate_for(&self, data: &[u8]) -> Option<Pattern> {
+        let mut proposed = self.candidates.iter().map_while(OnceLock::get);
+        proposed
+            .find(|pattern| pattern.text(data).is_some())
+            .cloned()
+    }
+
     /// Adds one; beyond four they are passed over.
     pub fn add(&self, pattern: Pattern) {
-        if let Some(free) = self.known.iter().find(|it| it.get().is_none()) {
-            free.get_or_init(|| pattern);
-        }
+        keep(&self.known, pattern);
+    }
+}
+
+/// Puts one into the first free place, if there is any.
+fn keep(places: &[OnceLock<Pattern>], pattern: Pattern) {
+    if let Some(free) = places.iter().find(|it| it.get().is_none()) {
+        free.get_or_init(|| pattern);
     }
 }
 
@@ -207,6 +237,10 @@ mod tests {
             .collect();
         for event in &events {
             patterns.add(learnt(event, "one").unwrap());
+            assert_eq!(
+                patterns.is_full(),
+                events.iter().position(|it| it == event) >= Some(MOST_PATTERNS - 1)
+            );
         }
         for (index, event) in events.iter().enumerate() {
             let known = patterns.text(event.as_bytes()).is_some();
