@@ -27,6 +27,8 @@ MAP = TARGET / "map"
 # The flags go to the program alone: hashes in names depend on the profile.
 BUILD = ["cargo", "rustc", "--release", "--bin", "lmserver", "--target-dir", TARGET, "--", "-Cstrip=none", f"-Clink-arg=-Wl,-Map={MAP}"]
 TOKENS = 60
+# Seconds that the provider thinks before its first two tokens, so that what runs for the first is known by its time.
+THINKING = 1
 PLAIN = '[provider.mock]\nkind = "openai"\nmodel = "m"\nbase_url = "{provider}"\napi_key = "unused"\n'
 # Servers that are only started: with a provider behind TLS, and with what people often set.
 STARTS = [
@@ -74,8 +76,8 @@ INSERT BEFORE .rodata;
 Section = collections.namedtuple("Section", "at size name is_constant")
 
 
-def provide(listener):
-    """A provider that says a token at a time."""
+def provide(listener, begin):
+    """A provider that says a token at a time, and calls `begin` before the first and the second."""
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{"index": 0}]}
 
     def said(delta, reason=None):
@@ -88,8 +90,11 @@ def provide(listener):
         while client.recv(65536):
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             for number in range(TOKENS):
-                time.sleep(0.06)
+                if number < 2:
+                    time.sleep(THINKING)
+                    begin()
                 client.sendall(said({"content": f" {number:015}"}))
+                time.sleep(0.06)
             client.sendall(said({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
     while True:
@@ -111,13 +116,15 @@ def ask(port, path, question):
 
 
 def trace(sections, question=None):
-    """What ran at the start and for each question: how often each instruction did, in the order of their first run."""
+    """What ran at the start and for each question until its first token, for that, and behind it: how often each
+    instruction did, in the order of their first run."""
+    phases = [collections.Counter()]
     provider = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=provide, args=(provider,), daemon=True).start()
+    begin = lambda: phases.append(collections.Counter())
+    threading.Thread(target=provide, args=(provider, begin), daemon=True).start()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     reading, writing = os.pipe()
-    phases = [collections.Counter()]
 
     def read():
         with open(reading) as lines:
@@ -147,13 +154,13 @@ def trace(sections, question=None):
                     time.sleep(0.2)
             time.sleep(1)
             for _ in range(2 if question else 0):
-                phases.append(collections.Counter())
+                begin()
                 ask(port, *question)
                 time.sleep(1)
         finally:
             ran = phases[:]
             # What runs at the end only is nobody's memory while the server runs.
-            phases.append(collections.Counter())
+            begin()
             server.terminate()
             server.wait()
             reader.join()
@@ -184,14 +191,17 @@ def pattern(name):
 
 def groups(of_address):
     """What stands in each group, in the order of its first use."""
-    start, token, kept, first = {}, {}, {}, {}
+    start, token, first_token, kept, first = {}, {}, {}, {}, {}
     asking = collections.Counter()
     used = collections.defaultdict(set)
     runs = [(PLAIN + KEYS, asked) for asked in QUESTIONS] + [(sections, None) for sections in STARTS]
     for sections, asked in runs:
         at_start, *questions = trace(sections, asked)
         start.update((of_address[at], None) for at, _ in at_start if at in of_address)
-        for group, counts in zip([first, kept], questions):
+        for group, phases in zip([first, kept], [questions[:3], questions[3:]] if asked else []):
+            counts = sum(phases, collections.Counter())
+            if group is kept:
+                first_token.update((of_address[at], None) for at, _ in phases[1] if at in of_address)
             asking.update({of_address[at] for at, _ in counts if at in of_address})
             for (at, size), count in counts.items():
                 if it := of_address.get(at):
@@ -214,16 +224,20 @@ def groups(of_address):
     def both(group):
         return [it for it in group if it in start], [it for it in group if it not in start]
 
-    kept = [it for it in kept if it not in token]
-    first = [it for it in first if it not in token and it not in kept]
-    asked = {*token, *kept}
+    first_token = [it for it in first_token if it not in token]
+    kept = [it for it in kept if it not in token and it not in first_token]
+    first = [it for it in first if it not in token and it not in first_token and it not in kept]
+    asked = {*token, *first_token, *kept}
     # What the start needs stands side by side, so that an idle server has few pages.
     (start_and_kept, kept), (start_and_token, token) = both(kept), both(token)
+    start_and_first_token, first_token = both(first_token)
     return {
         "the start": [it for it in start if it not in asked],
         "the start and a question": ordered(start_and_kept),
+        "the start and a first token": ordered(start_and_first_token),
         "the start and a token": ordered(start_and_token),
         "a token": ordered(token),
+        "a first token": ordered(first_token),
         "a question on a kept connection, and its answer": ordered(kept),
         "a first question": ordered(it for it in first if it not in start),
     }

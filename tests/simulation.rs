@@ -16,6 +16,8 @@
 
 #[path = "sim/accept.rs"]
 mod accept;
+#[path = "sim/acknowledging.rs"]
+mod acknowledging;
 #[path = "sim/balance.rs"]
 mod balance;
 #[path = "sim/breaker.rs"]

@@ -118,6 +118,8 @@ struct Buffers {
     /// Own and log bytes for one write.
     join: Vec<u8>,
     outputs: Vec<Output>,
+    /// Runs whose attempts had their first bytes in this turn.
+    answered: Vec<RunId>,
     /// Runs whose attempts have begun to answer in this turn.
     begun: Vec<RunId>,
     dirty: Vec<ChannelId>,
@@ -219,6 +221,7 @@ impl<S: Sys> Reactor<S> {
         self.grant_wish();
         self.deliver();
         self.note_first_events();
+        self.expect_streams();
         self.warm_up();
         Ok(self.go_on())
     }

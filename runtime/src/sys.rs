@@ -133,7 +133,8 @@ pub trait Sys {
     fn write(&mut self, sock: SockId, buf: &[u8]) -> io::Result<usize>;
 
     /// Many small pieces will come here, and nothing goes back: they may be acknowledged together
-    /// (RFC 9293 §3.8.6.3). A hint, which may be given again.
+    /// (RFC 9293 §3.8.6.3). What has come by now is acknowledged at once. A hint, which may be given
+    /// again.
     fn expect_stream(&mut self, _sock: SockId) {}
 
     /// Closes the sending side.

@@ -1,6 +1,7 @@
 //! The head of a streamed answer, put together before it is known when it leaves.
 
 use super::server::Answering;
+use super::syntax::is_token;
 use super::{Framing, Version, imf_fixdate, response};
 
 /// A head whose bytes are ready, so that the first bytes of the content wait for nothing.
@@ -45,9 +46,25 @@ impl StreamHead {
         }
     }
 
-    /// Appends a further field, as [`super::write_field`] does.
-    pub fn push_field(&mut self, name: &str, value: &[u8]) {
-        response::write_field(&mut self.bytes, name, value);
+    /// Appends a further field, whose value is a number. `name` is a token (RFC 9110 §5.6.2).
+    pub fn push_number(&mut self, name: &'static str, value: u64) {
+        debug_assert!(is_token(name.as_bytes()), "{name:?}");
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        let mut rest = value;
+        for (index, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            start = index;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(b": ");
+        self.bytes
+            .extend_from_slice(digits.get(start..).unwrap_or_default());
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// The fields alone, for another head.
@@ -143,13 +160,15 @@ mod tests {
     #[test]
     fn it_goes_behind_what_is_written_and_with_fields_that_come_late() {
         let mut head = StreamHead::new(Version::Http11, 200, b"A: 1\r\n", 0);
-        head.push_field("B", b"2");
+        head.push_number("B", 0);
+        head.push_number("C", 1_203);
+        head.push_number("D", u64::MAX);
         let mut out = b"before".to_vec();
         head.leave(&mut Answering::default(), 0, &mut out);
         assert!(
             out.starts_with(b"beforeHTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
         );
-        assert!(out.ends_with(b"\r\nA: 1\r\nB: 2\r\n\r\n"));
+        assert!(out.ends_with(b"\r\nA: 1\r\nB: 0\r\nC: 1203\r\nD: 18446744073709551615\r\n\r\n"));
     }
 
     #[test]

@@ -49,13 +49,22 @@ impl Log {
     /// Appends one event, written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        make_room(&mut self.bytes, self.newest + self.newest / 2);
-        make_room(&mut self.ends, 1);
+        self.make_room();
         write(&mut self.bytes);
         self.newest = self.bytes.len() - start;
+        if start == 0 {
+            // Behind the beginning of an answer comes its first word, which waits for no memory.
+            self.make_room();
+        }
         // A channel is bounded far below 4 GiB; see `registry`.
         self.ends
             .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Makes room for an event like the newest.
+    fn make_room(&mut self) {
+        make_room(&mut self.bytes, self.newest + self.newest / 2, LEAST_ROOM);
+        make_room(&mut self.ends, 1, LEAST_ENDS);
     }
 
     /// Forgets the events before `offset`.
@@ -92,7 +101,7 @@ impl Log {
         self.base += self.bytes.len() as u64;
         self.bytes.clear();
         give_back(&mut self.bytes, wanted.max(LEAST_KEPT));
-        let wanted = self.ends.len().max(LEAST_ROOM / size_of::<u32>());
+        let wanted = self.ends.len().max(LEAST_ENDS);
         self.ends.clear();
         give_back(&mut self.ends, wanted);
         self.dead_bytes = 0;
@@ -215,10 +224,9 @@ impl Log {
 }
 
 /// Makes room for so many more items: a quarter where a vector would double, since there are many
-/// logs and most end soon.
-fn make_room<T>(vector: &mut Vec<T>, wanted: usize) {
+/// logs and most end soon, and `least` at least.
+fn make_room<T>(vector: &mut Vec<T>, wanted: usize, least: usize) {
     if vector.capacity() - vector.len() < wanted {
-        let least = LEAST_ROOM / size_of::<T>();
         vector.reserve_exact(wanted.max(vector.len() / 4).max(least));
     }
 }
@@ -237,6 +245,9 @@ const MOST_KEPT: usize = 8 * 1024;
 
 /// Bytes of room that are made at least.
 const LEAST_ROOM: usize = 128;
+
+/// Ends of events for which room is made at least.
+const LEAST_ENDS: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,8 @@ impl<S: Sys> Reactor<S> {
         }
         outputs.clear();
         match outcome {
+            // Of a first content it is done once that is delivered.
+            Ok(()) if self.buffers.begun.last() == Some(&id) => {}
             Ok(()) => self.arm_run(id),
             Err(error) => self.fail_attempt(id, error),
         }
@@ -100,7 +102,7 @@ impl<S: Sys> Reactor<S> {
         let Some(attempt) = &mut run.attempt else {
             return false;
         };
-        if attempt.holds_back && attempt.since < self.now {
+        if attempt.holds_back && attempt.first_event && attempt.since < self.now {
             attempt.holds_back = false;
             if let Some(upstream) = &attempt.upstream {
                 let pause = self.now.since(attempt.since);
@@ -149,6 +151,28 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Of the answers that have begun to come, acknowledges what came and holds back what is to
+    /// be acknowledged from now on.
+    pub(super) fn expect_streams(&mut self) {
+        while let Some(id) = self.buffers.answered.pop() {
+            self.expect_stream(id);
+        }
+    }
+
+    #[inline(never)]
+    fn expect_stream(&mut self, id: RunId) {
+        // A run that is over by now was answered at once.
+        let attempt = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut());
+        if let Some(attempt) = attempt
+            && let (Some(conn), Some(upstream)) = (attempt.conn, &attempt.upstream)
+            && self.acknowledging.may_wait(&upstream.endpoint)
+            && let Some(conn) = self.conns.get(conn)
+        {
+            attempt.holds_back = true;
+            self.sys.expect_stream(conn.sock);
+        }
+    }
+
     /// Draws what follows from the first content of attempts, once it is delivered or they end.
     pub(super) fn note_first_events(&mut self) {
         while let Some(id) = self.buffers.begun.pop() {
@@ -166,19 +190,13 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let began = attempt.began;
-        if let (Some(conn), Some(upstream)) = (attempt.conn, &attempt.upstream)
-            && self.acknowledging.may_wait(&upstream.endpoint)
-            && let Some(conn) = self.conns.get(conn)
-        {
-            attempt.holds_back = true;
-            self.sys.expect_stream(conn.sock);
-        }
         let provider = target.instance.name.clone();
         if self.runs.get(id).is_some_and(|run| !run.is_unattended) {
             let accounts = &mut self.metrics.accounts;
             accounts.first_event(&provider, self.now.since(began));
         }
         self.note_answer(id);
+        self.arm_run(id);
     }
 
     #[cold]

@@ -109,6 +109,7 @@ impl<S: Sys> Reactor<S> {
         };
         if !attempt.answered {
             attempt.answered = true;
+            self.buffers.answered.push(id);
             // It is not sent again.
             if let Some(upstream) = &mut attempt.upstream {
                 upstream.request = Vec::new();

@@ -196,6 +196,12 @@ impl SimSys {
         self.core.polls
     }
 
+    /// When the server said of a socket that many small pieces will come there.
+    #[must_use]
+    pub fn streams_expected(&self) -> &[Moment] {
+        &self.core.streams_expected
+    }
+
     /// Have all peers said that they are done?
     #[must_use]
     pub fn all_done(&self) -> bool {
@@ -438,6 +444,10 @@ impl Sys for SimSys {
             .fingerprint
             .bytes("write", u64::from(sock.0), taken);
         result
+    }
+
+    fn expect_stream(&mut self, _sock: SockId) {
+        self.core.streams_expected.push(self.core.now);
     }
 
     fn shutdown(&mut self, sock: SockId) {

@@ -28,7 +28,6 @@ use lmserver_runtime::plugin::transport::{
 use lmserver_runtime::time::Moment;
 
 use crate::dialect::{About, Telling};
-use crate::json;
 use crate::sse::{SILENT, framed};
 
 /// Tells one answer to one client.
@@ -214,12 +213,10 @@ impl Client {
     }
 
     /// The field that says how long it took until the head.
-    fn elapsed(&self, now: Moment) -> Option<(&'static str, Vec<u8>)> {
+    fn elapsed(&self, now: Moment) -> Option<(&'static str, u64)> {
         let name = self.telling.elapsed_field()?;
         let elapsed = now.since(self.began).as_millis();
-        let mut digits = Vec::with_capacity(20);
-        json::number(u64::try_from(elapsed).unwrap_or(u64::MAX), &mut digits);
-        Some((name, digits))
+        Some((name, u64::try_from(elapsed).unwrap_or(u64::MAX)))
     }
 
     /// Writes the head of a stream. False: that is all (the request was `HEAD`).
@@ -232,8 +229,8 @@ impl Client {
                 return true;
             }
         };
-        if let Some((name, value)) = self.elapsed(cx.now) {
-            head.push_field(name, &value);
+        if let Some((name, milliseconds)) = self.elapsed(cx.now) {
+            head.push_number(name, milliseconds);
         }
         let now = cx.unix_time.as_secs();
         let framing = head.leave(&mut self.answering, now, cx.out());
@@ -258,8 +255,9 @@ impl Client {
     fn respond(&mut self, mut response: Response, cx: &mut SessionCx<'_>) {
         if let State::Quiet(fields) = std::mem::replace(&mut self.state, State::Over) {
             response.lines = fields.into_whole();
-            if let Some((name, value)) = self.elapsed(cx.now) {
-                write_field(&mut response.lines, name, &value);
+            if let Some((name, milliseconds)) = self.elapsed(cx.now) {
+                let value = milliseconds.to_string();
+                write_field(&mut response.lines, name, value.as_bytes());
             }
         }
         let leftover = self.leftover.take();

@@ -78,6 +78,7 @@ pub(super) struct Core {
     pub(super) accepts_failed: u64,
     pub(super) polls_at_once: u32,
     pub(super) polls: u64,
+    pub(super) streams_expected: Vec<Moment>,
     /// The poll that goes on returns now.
     pub(super) returns: bool,
     pub(super) fingerprint: Fingerprint,
@@ -108,6 +109,7 @@ impl Core {
             accepts_failed: 0,
             polls_at_once: 0,
             polls: 0,
+            streams_expected: Vec::new(),
             returns: false,
             fingerprint: Fingerprint::default(),
             next_port: 40_000,

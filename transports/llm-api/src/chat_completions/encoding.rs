@@ -63,8 +63,11 @@ impl Encoding for Chunks {
 struct Choice {
     chunked: bool,
     form: Form,
-    /// A chunk up to its delta.
-    head: Vec<u8>,
+    /// The chunk that says whose words follow, without its framing. It is told together with the
+    /// first of them.
+    opening: Vec<u8>,
+    /// Bytes of it up to the delta, which all chunks begin with.
+    head_bytes: usize,
     has_begun: bool,
 }
 
@@ -73,27 +76,37 @@ impl Choice {
         Self {
             chunked: encoding.chunked,
             form: encoding.form,
-            head: Vec::new(),
+            opening: Vec::new(),
+            head_bytes: 0,
             has_begun: false,
         }
     }
 
-    fn start(&mut self, entry: &Entry<'_>) {
+    /// Makes all that the first word would have to wait for.
+    fn start(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         let start = entry.json.whole();
         let model = json::string_at(&start, "model");
-        let out = &mut self.head;
-        out.clear();
-        out.reserve(entry.channel.len() + model.as_ref().map_or(0, |it| it.len()) + HEAD_ROOM);
-        out.extend_from_slice(b"data: ");
+        let names = entry.channel.len() + model.as_ref().map_or(0, |it| it.len());
+        let mut opening = Vec::with_capacity(names + OPENING_ROOM);
+        opening.extend_from_slice(b"data: ");
         chunk_until_choices(
             entry.channel,
             entry.created,
             model.as_deref().unwrap_or(""),
-            out,
+            &mut opening,
         );
-        out.extend_from_slice(br#"[{"index":"#);
-        json::number(names::index(entry.channel) as u64, out);
-        out.extend_from_slice(br#","delta":"#);
+        opening.extend_from_slice(br#"[{"index":"#);
+        json::number(names::index(entry.channel) as u64, &mut opening);
+        opening.extend_from_slice(br#","delta":"#);
+        self.head_bytes = opening.len();
+        opening.extend_from_slice(br#"{"role":"assistant","content":"","refusal":null}"#);
+        self.end_chunk(&mut opening, None);
+        out.reserve(opening.len() + self.head_bytes + FIRST_ROOM);
+        self.opening = opening;
+    }
+
+    fn head(&self) -> &[u8] {
+        self.opening.get(..self.head_bytes).unwrap_or_default()
     }
 
     fn write(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
@@ -102,8 +115,7 @@ impl Choice {
         }
         if !self.has_begun {
             self.has_begun = true;
-            let role = br#"{"role":"assistant","content":"","refusal":null}"#;
-            self.chunk(out, None, |out| out.extend_from_slice(role));
+            out.extend_from_slice(&self.opening);
         }
         if let Some((before, text)) = spoken(entry) {
             return self.text(before, text, out);
@@ -137,12 +149,16 @@ impl Choice {
         } else {
             b"},\"finish_reason\":null}]}\n\n"
         };
-        [&self.head, before, text, after]
+        [self.head(), before, text, after]
     }
 
     fn chunk(&self, out: &mut Vec<u8>, reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
-        out.extend_from_slice(&self.head);
+        out.extend_from_slice(self.head());
         delta(out);
+        self.end_chunk(out, reason);
+    }
+
+    fn end_chunk(&self, out: &mut Vec<u8>, reason: Option<&str>) {
         if reason.is_some() {
             out.extend_from_slice(br#","finish_reason":"#);
             json::text_or_null(reason, out);
@@ -160,23 +176,23 @@ impl Choice {
 impl Encoder for Choice {
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         if entry.kind == Kind::Start {
-            return self.start(entry);
+            return self.start(entry, out);
         }
         // The hot path: a token to a client that reads chunks.
         if self.chunked
-            && self.has_begun
             && let Some((before, text)) = spoken(entry)
         {
-            return write_chunk_of(out, &self.text_parts(before, text));
-        }
-        if !self.has_begun {
-            out.reserve(2 * self.head.len() + FIRST_ROOM);
+            let opening: &[u8] = if self.has_begun { &[] } else { &self.opening };
+            let [head, before, text, after] = self.text_parts(before, text);
+            write_chunk_of(out, &[opening, head, before, text, after]);
+            self.has_begun = true;
+            return;
         }
         framed(self.chunked, out, |out| self.write(entry, out));
     }
 
     fn bytes(&self) -> usize {
-        self.head.len()
+        self.opening.len()
     }
 }
 
@@ -218,11 +234,11 @@ fn write_error(entry: &Entry<'_>, out: &mut Vec<u8>) {
     data(out, |out| openai::error(code, word("message"), out));
 }
 
-/// Bytes of a chunk up to its delta, without the names in it.
-const HEAD_ROOM: usize = 128;
+/// Bytes of the first chunk, without the names in it.
+const OPENING_ROOM: usize = 256;
 
-/// Bytes of the first two chunks behind their heads, with a text of usual size.
-const FIRST_ROOM: usize = 256;
+/// Bytes of a chunk behind its head, with a text of usual size, and of the framing.
+const FIRST_ROOM: usize = 128;
 
 /// What stands in the JSON of a call's fragment before its index.
 const CALL: &[u8] = br#"{"type":"tool_call","message":"","index":"#;
