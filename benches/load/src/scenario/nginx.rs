@@ -24,7 +24,9 @@ const EAGER_ROUNDS: usize = 16;
 /// Requests for one token, one after the other, in each of so many rounds: short ones, since the
 /// machine is faster in some seconds than in others.
 const FIRSTS: usize = 20;
-const FIRST_ROUNDS: usize = 60;
+const FIRST_ROUNDS: usize = 10;
+/// Servers, each started anew, to which they go: where a process happens to lie in memory makes a tenth.
+const FIRST_STARTS: usize = 8;
 /// How long lmserver keeps an answer after its end.
 const KEPT: Duration = Duration::from_secs(1);
 const MIB: f64 = 1024.0 * 1024.0;
@@ -110,8 +112,8 @@ struct Told {
 
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new("A provider's answers, beside nginx", ["lmserver", "nginx"]);
+    first_tokens(programs, &mut table)?;
     let field = Field::start(programs)?;
-    first_tokens(&field, &mut table)?;
     for (streams, rounds) in PACED {
         let told = windows(&field, streams, TOKENS, PAUSE, rounds)?;
         let what = format!("{streams} streams, 20 ms");
@@ -234,27 +236,24 @@ fn added_row(table: &mut Table, what: &str, [own, nginx]: [f64; 2], target: f64)
 /// Short answers one after the other: what is added before the first token. Of the slow ones the
 /// slowest of a round is told, and of those the median: in a percentile of all requests stand the
 /// machine's own hiccups of milliseconds, which come to one server or the other.
-fn first_tokens(field: &Field, table: &mut Table) -> Result<(), String> {
-    let pause = Duration::from_millis(5);
+fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
     let mut first: [Vec<f64>; 4] = Default::default();
     let mut slowest: [Vec<f64>; 4] = Default::default();
-    let mut clients = Vec::new();
-    for way in WAYS {
-        clients.push(field.connect(way, 1)?);
-    }
-    for round in 0..=FIRST_ROUNDS {
-        for turn in 0..WAYS.len() {
-            let at = (turn + round) % WAYS.len();
-            let request = request(WAYS[at], &mock::model(1, pause, pause));
-            let mut seen = Vec::with_capacity(FIRSTS);
-            for _ in 0..FIRSTS {
-                let answer = clients[at].ask(&request, 1, Duration::ZERO);
-                let answer = answer.map_err(|e| format!("{}: {e}", WAYS[at].name()))?;
-                seen.extend(answer.first);
-            }
-            if round > 0 {
-                slowest[at].push(percentile(&seen, 1.0));
-                first[at].append(&mut seen);
+    for _ in 0..FIRST_STARTS {
+        let field = Field::start(programs)?;
+        let mut clients = Vec::new();
+        for way in WAYS {
+            clients.push(field.connect(way, 1)?);
+        }
+        for round in 0..=FIRST_ROUNDS {
+            for turn in 0..WAYS.len() {
+                let at = (turn + round) % WAYS.len();
+                let mut seen = ask_for_firsts(&mut clients[at], WAYS[at])?;
+                // The first round opens connections and warms up.
+                if round > 0 {
+                    slowest[at].push(percentile(&seen, 1.0));
+                    first[at].append(&mut seen);
+                }
             }
         }
     }
@@ -267,6 +266,19 @@ fn first_tokens(field: &Field, table: &mut Table) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The times to the first tokens of one round.
+fn ask_for_firsts(client: &mut Streams, way: Way) -> Result<Vec<f64>, String> {
+    let pause = Duration::from_millis(5);
+    let request = request(way, &mock::model(1, pause, pause));
+    let mut seen = Vec::with_capacity(FIRSTS);
+    for _ in 0..FIRSTS {
+        let answer = client.ask(&request, 1, Duration::ZERO);
+        let answer = answer.map_err(|e| format!("{}: {e}", way.name()))?;
+        seen.extend(answer.first);
+    }
+    Ok(seen)
 }
 
 /// The most memory of fresh servers with 500 streams open at once.
