@@ -2,8 +2,8 @@
 //!
 //! Held back they cost less; see [`Sys::expect_stream`](crate::sys::Sys::expect_stream). A peer that
 //! sends nothing more before its last bytes are acknowledged (RFC 896) falls silent for as long. So
-//! it is tried once an answer, behind its first event, and no more at a place where a pause follows
-//! more often than not.
+//! it is tried once an answer, from its first bytes on, and no more at a place where a pause follows
+//! the first event more often than not.
 
 use std::collections::HashMap;
 use std::time::Duration;
