@@ -118,7 +118,7 @@ struct Buffers {
     /// Own and log bytes for one write.
     join: Vec<u8>,
     outputs: Vec<Output>,
-    /// Runs whose attempts had their first bytes in this turn.
+    /// Runs whose providers sent their first bytes in this turn, or something before the first content.
     answered: Vec<RunId>,
     /// Runs whose attempts have begun to answer in this turn.
     begun: Vec<RunId>,
@@ -220,7 +220,7 @@ impl<S: Sys> Reactor<S> {
         self.settle();
         self.grant_wish();
         self.deliver();
-        self.note_first_events();
+        self.note_first_events(None);
         self.expect_streams();
         self.warm_up();
         Ok(self.go_on())

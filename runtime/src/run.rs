@@ -100,7 +100,7 @@ pub(crate) struct Current {
     pub(crate) answered: bool,
     /// Has the first content come?
     pub(crate) first_event: bool,
-    /// Were acknowledgements held back, and nothing has come since?
+    /// Are acknowledgements held back, and no event has come behind the first?
     pub(crate) holds_back: bool,
     /// Was the run's hint set for what follows the first content?
     pub(crate) is_watched: bool,

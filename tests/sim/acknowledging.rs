@@ -7,7 +7,7 @@ use lmserver::runtime::sys::sim::Weather;
 use lmserver::runtime::time::Moment;
 
 use crate::client::{Caller, Fetch};
-use crate::scene::{begun, delta, ending, second, watched, whole};
+use crate::scene::{begun, chunk, delta, ending, second, watched, whole};
 use crate::script::Act;
 
 /// When it was said, where one question after the other is answered so.
@@ -38,6 +38,35 @@ fn a_head_is_acknowledged_before_the_first_word_comes() {
     };
     assert!(at < second(5), "{at:?}");
     assert_eq!(expected(&acts, 3).len(), 3);
+}
+
+#[test]
+fn what_comes_before_the_first_word_is_acknowledged_too() {
+    let acts = [
+        Act::Send(begun(&[])),
+        Act::Wait(1000),
+        Act::Send(chunk(b": still thinking\n\n")),
+        Act::Wait(4000),
+        Act::Send(delta("Hel")),
+        Act::Wait(5),
+        Act::Send(delta("lo")),
+        Act::Send(ending()),
+    ];
+    let [first, second_time] = expected(&acts, 1)[..] else {
+        panic!("with the head, and with the comment")
+    };
+    assert!(first < second(1), "{first:?}");
+    assert!(
+        (second(1)..second(2)).contains(&second_time),
+        "{second_time:?}"
+    );
+}
+
+#[test]
+fn another_attempt_is_not_taken_for_the_one_that_was_answered() {
+    let refusal = b"HTTP/1.1 503 Busy\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbusy";
+    let acts = [Act::Send(refusal.to_vec())];
+    assert_eq!(expected(&acts, 1), []);
 }
 
 #[test]

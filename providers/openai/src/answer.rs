@@ -60,15 +60,16 @@ impl Chunks {
     /// Learns a chunk that says `text` and nothing else.
     fn learn(&mut self, data: &[u8], text: &str) {
         self.template.learn(data, text);
+        // A server whose chunks are never alike is not looked at for long.
+        let looks = self.candidates < CANDIDATES && !self.patterns.is_full();
         let of_two = match self.candidate.take() {
             Some(candidate) => Some(candidate).filter(|it| it.text(data).is_some()),
-            None => self.patterns.candidate_for(data),
+            None if looks => self.patterns.candidate_for(data),
+            None => None,
         };
         if let Some(pattern) = of_two {
             self.keep(pattern);
-        }
-        // A server whose chunks are never alike is not looked at for long.
-        if self.candidates < CANDIDATES && !text.is_empty() && !self.patterns.is_full() {
+        } else if looks && !text.is_empty() {
             self.candidates += 1;
             self.candidate = Pattern::of(data, text, &Chunk::passes_over);
         }
@@ -210,7 +211,7 @@ impl Events for Chunks {
     }
 
     fn done(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
-        // An answer of one text is compared with the next answer.
+        // What an answer of one text was like is compared with the next answer.
         if let Some(candidate) = self.candidate.take() {
             self.patterns.propose(candidate);
         }

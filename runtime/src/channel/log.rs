@@ -52,7 +52,7 @@ impl Log {
         self.make_room();
         write(&mut self.bytes);
         self.newest = self.bytes.len() - start;
-        if start == 0 {
+        if self.base == 0 && self.ends.is_empty() {
             // Behind the beginning of an answer comes its first word, which waits for no memory.
             self.make_room();
         }

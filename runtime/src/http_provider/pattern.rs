@@ -26,7 +26,7 @@ const MOST_CANDIDATES: usize = 8;
 #[derive(Debug, Default)]
 pub struct Patterns {
     known: [OnceLock<Pattern>; MOST_PATTERNS],
-    /// What answers had just one event of, to be compared with others.
+    /// What was left over at the ends of answers, to be compared with others.
     candidates: [OnceLock<Pattern>; MOST_CANDIDATES],
 }
 
@@ -61,7 +61,7 @@ impl Patterns {
         self.known.iter().all(|it| it.get().is_some())
     }
 
-    /// Keeps what an answer had just one event of, for other answers; beyond eight they are passed over.
+    /// Keeps what an answer's last event was like, for other answers; beyond eight they are passed over.
     pub fn propose(&self, candidate: Pattern) {
         keep(&self.candidates, candidate);
     }

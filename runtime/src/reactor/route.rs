@@ -143,7 +143,7 @@ impl<S: Sys> Reactor<S> {
 
     /// `verdict`: what it says about the target, if not what its code says.
     fn fail(&mut self, id: RunId, error: ProviderError, may_retry: bool, verdict: Option<Verdict>) {
-        self.note_first_events();
+        self.note_first_events(Some(id));
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };

@@ -152,7 +152,8 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Of the answers that have begun to come, acknowledges what came and holds back what is to
-    /// be acknowledged from now on.
+    /// be acknowledged from now on; again behind all that comes before the first content, so that
+    /// this finds nothing unacknowledged.
     pub(super) fn expect_streams(&mut self) {
         while let Some(id) = self.buffers.answered.pop() {
             self.expect_stream(id);
@@ -161,9 +162,9 @@ impl<S: Sys> Reactor<S> {
 
     #[inline(never)]
     fn expect_stream(&mut self, id: RunId) {
-        // A run that is over by now was answered at once.
+        // A run that is over by now was answered at once; another attempt may have followed.
         let attempt = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut());
-        if let Some(attempt) = attempt
+        if let Some(attempt) = attempt.filter(|attempt| attempt.answered)
             && let (Some(conn), Some(upstream)) = (attempt.conn, &attempt.upstream)
             && self.acknowledging.may_wait(&upstream.endpoint)
             && let Some(conn) = self.conns.get(conn)
@@ -173,10 +174,14 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Draws what follows from the first content of attempts, once it is delivered or they end.
-    pub(super) fn note_first_events(&mut self) {
+    /// Draws what follows from the first content of attempts, once it is delivered or they end;
+    /// `ending` has no further deadline.
+    pub(super) fn note_first_events(&mut self, ending: Option<RunId>) {
         while let Some(id) = self.buffers.begun.pop() {
             self.note_first_event(id);
+            if ending != Some(id) {
+                self.arm_run(id);
+            }
         }
     }
 
@@ -196,7 +201,6 @@ impl<S: Sys> Reactor<S> {
             accounts.first_event(&provider, self.now.since(began));
         }
         self.note_answer(id);
-        self.arm_run(id);
     }
 
     #[cold]
@@ -233,7 +237,7 @@ impl<S: Sys> Reactor<S> {
     /// Publishes the terminal event and lets the run go.
     pub(super) fn finish_run(&mut self, id: RunId, event: Event) {
         self.tell_start(id);
-        self.note_first_events();
+        self.note_first_events(Some(id));
         let Some(mut run) = self.runs.remove(id) else {
             return;
         };

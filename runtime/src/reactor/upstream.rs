@@ -29,6 +29,7 @@ impl<S: Sys> Reactor<S> {
         let key = PoolKey::new(&upstream.endpoint, &target.instance);
         attempt.since = self.now;
         attempt.reused = false;
+        attempt.holds_back = false;
         let kept = if may_reuse {
             self.take_kept(&key)
         } else {
@@ -107,9 +108,9 @@ impl<S: Sys> Reactor<S> {
         let Some(attempt) = self.runs.get_mut(id).and_then(|run| run.attempt.as_mut()) else {
             return self.close(conn_id);
         };
-        if !attempt.answered {
+        let is_first = !attempt.answered;
+        if is_first {
             attempt.answered = true;
-            self.buffers.answered.push(id);
             // It is not sent again.
             if let Some(upstream) = &mut attempt.upstream {
                 upstream.request = Vec::new();
@@ -122,6 +123,10 @@ impl<S: Sys> Reactor<S> {
         let outcome = self.with_generation(id, receive, &mut outputs);
         self.take_outputs(id, &mut outputs, outcome);
         self.buffers.outputs = outputs;
+        let attempt = self.runs.get(id).and_then(|run| run.attempt.as_ref());
+        if attempt.is_some_and(|attempt| is_first || !attempt.first_event) {
+            self.buffers.answered.push(id);
+        }
     }
 
     /// A provider's connection has ended, or failed for the reason given.
