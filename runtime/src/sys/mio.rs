@@ -534,6 +534,10 @@ mod tests {
 
     /// Bytes of this end of a connection that are not acknowledged, as the system's table tells.
     #[cfg(target_os = "linux")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the other end is no part of the server"
+    )]
     fn unacknowledged(peer: &std::net::TcpStream) -> Option<u32> {
         let place = |addr: SocketAddr| format!("{:04X}", addr.port());
         let local = place(peer.local_addr().unwrap());
@@ -550,6 +554,10 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the other end is no part of the server"
+    )]
     fn what_has_come_is_acknowledged_and_what_comes_is_held_back() {
         use std::io::Write;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
