@@ -6,6 +6,7 @@
 pub mod aws_event_stream;
 pub mod centrifuge;
 pub mod crc;
+pub mod decimal;
 pub mod http1;
 pub mod json;
 pub mod ndjson;

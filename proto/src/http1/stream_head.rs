@@ -3,6 +3,7 @@
 use super::server::Answering;
 use super::syntax::is_token;
 use super::{Framing, Version, imf_fixdate, response};
+use crate::decimal::write_decimal;
 
 /// A head whose bytes are ready, so that the first bytes of the content wait for nothing.
 ///
@@ -49,21 +50,9 @@ impl StreamHead {
     /// Appends a further field, whose value is a number. `name` is a token (RFC 9110 §5.6.2).
     pub fn push_number(&mut self, name: &'static str, value: u64) {
         debug_assert!(is_token(name.as_bytes()), "{name:?}");
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        let mut rest = value;
-        for (index, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            start = index;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.extend_from_slice(b": ");
-        self.bytes
-            .extend_from_slice(digits.get(start..).unwrap_or_default());
+        write_decimal(value, &mut self.bytes);
         self.bytes.extend_from_slice(b"\r\n");
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use lmserver_proto::decimal::write_decimal;
+
 /// Marks one incarnation of a channel: six random letters and digits.
 ///
 /// Clients hand it back as the first half of a position; another epoch means that their position
@@ -59,18 +61,7 @@ impl Position {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.epoch.0);
         out.push(b'-');
-        let start = out.len();
-        let mut offset = self.offset;
-        loop {
-            out.push(b'0' + u8::try_from(offset % 10).unwrap_or_default());
-            offset /= 10;
-            if offset == 0 {
-                break;
-            }
-        }
-        if let Some(digits) = out.get_mut(start..) {
-            digits.reverse();
-        }
+        write_decimal(self.offset, out);
     }
 }
 

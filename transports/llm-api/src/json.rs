@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+/// Appends a number.
+pub(crate) use lmserver_proto::decimal::write_decimal as number;
 use lmserver_proto::json::scan::Scanner;
 use lmserver_runtime::event::write_json_string;
 use serde_json::Value;
@@ -40,21 +42,6 @@ pub(crate) fn text_or_null(value: Option<&str>, out: &mut Vec<u8>) {
     match value {
         Some(value) => text(value, out),
         None => out.extend_from_slice(b"null"),
-    }
-}
-
-/// Appends a number.
-pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    loop {
-        out.push(b"0123456789"[usize::try_from(number % 10).unwrap_or(0)]);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
     }
 }
 
