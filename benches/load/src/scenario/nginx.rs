@@ -1,8 +1,9 @@
 //! A provider's answers through lmserver, beside nginx as a plain pass-through, in the same run.
 //!
-//! Windows of the subjects alternate. In each one all clients ask once, on connections that are
-//! kept, and read their answers to the end; the server's CPU in the window, requests and ends
-//! included, is divided by its tokens.
+//! Windows of the subjects alternate, and each way has a server of its own: no server is warm from
+//! another way's window. In each window all clients ask once, on connections that are kept, and read
+//! their answers to the end; the server's CPU in the window, requests and ends included, is divided
+//! by its tokens.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const EAGER_ROUNDS: usize = 16;
 /// Requests for one token, one after the other, in each of so many rounds: short ones, since the
 /// machine is faster in some seconds than in others.
 const FIRSTS: usize = 20;
-const FIRST_ROUNDS: usize = 10;
+const FIRST_ROUNDS: usize = 12;
 /// Servers, each started anew, to which they go: where a process happens to lie in memory makes a tenth.
 const FIRST_STARTS: usize = 8;
 /// How long lmserver keeps an answer after its end.
@@ -43,6 +44,16 @@ enum Way {
 }
 
 const WAYS: [Way; 4] = [Way::Completions, Way::Chat, Way::Nginx, Way::Direct];
+
+/// The order of the ways in one round after another: in four rounds each follows each other one once.
+/// A window finds the machine as the one before it left it (a balanced Latin square evens that out):
+/// behind direct requests, for one, the core of the servers has slept.
+const ORDERS: [[usize; 4]; 4] = [[0, 1, 3, 2], [1, 2, 0, 3], [2, 3, 1, 0], [3, 0, 2, 1]];
+
+/// The order of a round.
+fn order(round: usize) -> [usize; 4] {
+    ORDERS[round % ORDERS.len()]
+}
 
 impl Way {
     fn name(self) -> &'static str {
@@ -63,10 +74,11 @@ impl Way {
     }
 }
 
-/// The provider, the two servers, and where each way begins.
+/// The provider, the servers, and where each way begins.
 struct Field {
     _mock: Mock,
-    lmserver: Server,
+    completions: Server,
+    chat: Server,
     nginx: Server,
     provider: SocketAddrV4,
 }
@@ -75,10 +87,14 @@ impl Field {
     fn start(programs: &Programs) -> Result<Self, String> {
         let mock = Mock::start()?;
         let provider = mock.address;
-        Ok(Self {
-            lmserver: Server::configured(programs, |address| {
+        let lmserver = || {
+            Server::configured(programs, |address| {
                 super::answering(address, provider, KEPT, "")
-            })?,
+            })
+        };
+        Ok(Self {
+            completions: lmserver()?,
+            chat: lmserver()?,
             nginx: Server::nginx(provider)?,
             provider,
             _mock: mock,
@@ -87,7 +103,8 @@ impl Field {
 
     fn server(&self, way: Way) -> Option<&Server> {
         match way {
-            Way::Completions | Way::Chat => Some(&self.lmserver),
+            Way::Completions => Some(&self.completions),
+            Way::Chat => Some(&self.chat),
             Way::Nginx => Some(&self.nginx),
             Way::Direct => None,
         }
@@ -155,8 +172,7 @@ fn windows(
         spread
     };
     for round in 0..=rounds {
-        for turn in 0..WAYS.len() {
-            let at = (turn + round) % WAYS.len();
+        for at in order(round) {
             let (way, told) = (WAYS[at], &mut told[at]);
             if way == Way::Direct && pause.is_zero() {
                 continue;
@@ -246,8 +262,7 @@ fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
             clients.push(field.connect(way, 1)?);
         }
         for round in 0..=FIRST_ROUNDS {
-            for turn in 0..WAYS.len() {
-                let at = (turn + round) % WAYS.len();
+            for at in order(round) {
                 let mut seen = ask_for_firsts(&mut clients[at], WAYS[at])?;
                 // The first round opens connections and warms up.
                 if round > 0 {
