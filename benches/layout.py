@@ -48,10 +48,10 @@ SPARSE = 1024
 LOADED_AT = 0x108000
 HEAD = """\
 /* Which functions lie together in the program: those of the start, then those that run for a token, those that the
- * first one of an answer needs too, and those of a question and its answer; and so for constants, but for the start. Pages are mapped and read whole, and each costs a
- * walk of the page tables: what is used together is found together, and what is not used takes no memory. A name that
- * the program does not have is passed over: another compiler gives other hashes, and what bears one here lies with the
- * last group there. benches/layout.py writes this file.
+ * first one of an answer needs too, and those of a question and its answer; and so for constants, but for the start.
+ * Pages are mapped and read whole, and each costs a walk of the page tables: what is used together is found together,
+ * and what is not used takes no memory. A name that the program does not have is passed over: another compiler gives
+ * other hashes, and what bears one here lies with the last group there. benches/layout.py writes this file.
  */
 SECTIONS
 {
