@@ -4,12 +4,15 @@
 //! and the stream itself. The status decides first, never the content type; where it says nothing
 //! (or only "bad request") the body's own codes do.
 
+mod class;
 mod report;
+mod words;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use class::classify;
 use report::Report;
 pub(super) use report::seconds;
 
@@ -133,225 +136,17 @@ impl Speaker<'_> {
     }
 }
 
-fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
-    let has = |list: &[&str]| {
-        report
-            .words
-            .iter()
-            .any(|word| list.contains(&word.as_str()))
-    };
-    let message = report.message.to_ascii_lowercase();
-    let says = |list: &[&str]| list.iter().any(|phrase| message.contains(phrase));
-    let is_client_error = status.is_none_or(|status| matches!(status, 400 | 409 | 413 | 422));
-
-    if has(BILLING) || (status != Some(429) && says(BILLING_PHRASES)) {
-        return ErrorCode::ProviderBilling;
-    }
-    if has(CONTENT_FILTER) || report.is_moderation {
-        return ErrorCode::ProviderContentFilter;
-    }
-    // Bedrock throttles with "too many tokens", which others say of a prompt.
-    let is_throttled = named(report, ErrorCode::ProviderError) == ErrorCode::ProviderRateLimited;
-    if has(CONTEXT_LENGTH) || (is_client_error && !is_throttled && says(CONTEXT_PHRASES)) {
-        return ErrorCode::ProviderContextLength;
-    }
-    match status {
-        Some(401) => ErrorCode::ProviderAuth,
-        Some(402) => ErrorCode::ProviderBilling,
-        Some(403) if says(&["moderation", "flagged"]) => ErrorCode::ProviderContentFilter,
-        Some(403) => ErrorCode::ProviderAuth,
-        Some(404) => ErrorCode::ProviderNotFound,
-        Some(408 | 504 | 522 | 524) => ErrorCode::ProviderTimeout,
-        Some(429) if has(&["modelnotreadyexception"]) => ErrorCode::ProviderOverloaded,
-        Some(429) => ErrorCode::ProviderRateLimited,
-        // Groq has no capacity left; Cohere found a text that it blocks.
-        Some(498) if says(&["blocked", "deny"]) => ErrorCode::ProviderContentFilter,
-        Some(498 | 503 | 529) => ErrorCode::ProviderOverloaded,
-        // The model failed, not the request: only Bedrock says this.
-        Some(424) => ErrorCode::ProviderError,
-        Some(400..=499 | 501) => {
-            let is_key = says(&["incorrect api key", "invalid api key", "api key not valid"]);
-            match named(report, ErrorCode::ProviderBadRequest) {
-                _ if is_key => ErrorCode::ProviderAuth,
-                ErrorCode::ProviderError => ErrorCode::ProviderBadRequest,
-                code => code,
-            }
-        }
-        Some(_) => match named(report, ErrorCode::ProviderError) {
-            code @ (ErrorCode::ProviderTimeout | ErrorCode::ProviderOverloaded) => code,
-            _ => ErrorCode::ProviderError,
-        },
-        None => named(report, ErrorCode::ProviderError),
-    }
-}
-
-/// The class that the words of a report name.
-fn named(report: &Report, otherwise: ErrorCode) -> ErrorCode {
-    NAMED
-        .iter()
-        .find(|(words, _)| {
-            report
-                .words
-                .iter()
-                .any(|word| words.contains(&word.as_str()))
-        })
-        .map_or(otherwise, |(_, code)| *code)
-}
-
 /// Bytes of a provider's message that are shown.
 const MAX_MESSAGE: usize = 2048;
 
 /// Bytes that are said of an answer that is no stream.
 const MAX_QUOTED: usize = 320;
 
-const BILLING: &[&str] = &[
-    "insufficient_quota",
-    "insufficient_balance",
-    "insufficient_credits",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "billing_error",
-    "payment_required",
-    "enforced_spend_limit_reached",
-];
-
-const BILLING_PHRASES: &[&str] = &["insufficient balance", "credit balance is too low"];
-
-const CONTENT_FILTER: &[&str] = &[
-    "content_filter",
-    "content_policy_violation",
-    "responsibleaipolicyviolation",
-    "moderation_blocked",
-    "prompt_blocked",
-];
-
-const CONTEXT_LENGTH: &[&str] = &[
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "context_window_exceeded",
-    "model_context_window_exceeded",
-    "max_tokens_exceeded",
-];
-
-const CONTEXT_PHRASES: &[&str] = &[
-    "prompt is too long",
-    "prompt too long",
-    "maximum context length",
-    "max context length",
-    "context length exceeded",
-    "exceeds the context",
-    "exceed context limit",
-    "exceeds the available context size",
-    "exceeds the maximum number of tokens",
-    "exceeds the model's maximum context",
-    "input is too long",
-    "too many tokens",
-];
-
-const NAMED: &[(&[&str], ErrorCode)] = &[
-    (
-        &[
-            "rate_limit_exceeded",
-            "rate_limit_error",
-            "rate_limited",
-            "ratelimitreached",
-            "resource_exhausted",
-            "throttlingexception",
-            "servicequotaexceededexception",
-            "too_many_requests",
-            "toomanyrequests",
-            "429",
-        ],
-        ErrorCode::ProviderRateLimited,
-    ),
-    (
-        &[
-            "overloaded_error",
-            "overloaded",
-            "engine_overloaded_error",
-            "unavailable",
-            "unavailable_error",
-            "service_unavailable",
-            "service_unavailable_error",
-            "serviceunavailable",
-            "capacity_exceeded",
-            "modelnotreadyexception",
-            "serviceunavailableexception",
-            "insufficient_system_resource",
-        ],
-        ErrorCode::ProviderOverloaded,
-    ),
-    (
-        &[
-            "deadline_exceeded",
-            "timeout_error",
-            "timeout",
-            "request_timeout",
-            "modeltimeoutexception",
-        ],
-        ErrorCode::ProviderTimeout,
-    ),
-    (
-        &[
-            "invalid_api_key",
-            "api_key_invalid",
-            "authentication_error",
-            "invalid_authentication_error",
-            "permission_error",
-            "permission_denied",
-            "unauthenticated",
-            "unauthorized",
-            "forbidden",
-            "accessdeniedexception",
-            "expiredtokenexception",
-            "invalidsignatureexception",
-            "unrecognizedclientexception",
-        ],
-        ErrorCode::ProviderAuth,
-    ),
-    (
-        &[
-            "model_not_found",
-            "model_not_available",
-            "deploymentnotfound",
-            "not_found",
-            "not_found_error",
-            "notfounderror",
-            "resourcenotfoundexception",
-        ],
-        ErrorCode::ProviderNotFound,
-    ),
-    (
-        &[
-            "server_error",
-            "api_error",
-            "internal",
-            "internal_error",
-            "internal_server_error",
-        ],
-        ErrorCode::ProviderError,
-    ),
-    (
-        &[
-            "invalid_request_error",
-            "invalid_argument",
-            "invalid_prompt",
-            "badrequesterror",
-            "bad_request",
-            "validation_error",
-            "unsupported_parameter",
-            "tool_use_failed",
-            "validationexception",
-        ],
-        ErrorCode::ProviderBadRequest,
-    ),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SPEAKER: Speaker<'_> = Speaker {
+    pub(super) const SPEAKER: Speaker<'_> = Speaker {
         host: "api.example",
         secrets: &[],
     };
@@ -381,198 +176,12 @@ mod tests {
         assert_eq!(&*message, "api.example reported an error without a message");
     }
 
-    fn with_status(status: u16, body: &str) -> ProviderError {
+    pub(super) fn with_status(status: u16, body: &str) -> ProviderError {
         let hints = Hints {
             status: Some(status),
             ..Hints::default()
         };
         SPEAKER.body_error(body.as_bytes(), &hints)
-    }
-
-    #[test]
-    fn a_status_decides_where_the_body_names_nothing_better() {
-        for (status, code) in [
-            (400, "provider_bad_request"),
-            (401, "provider_auth"),
-            (402, "provider_billing"),
-            (403, "provider_auth"),
-            (404, "provider_not_found"),
-            (408, "provider_timeout"),
-            (409, "provider_bad_request"),
-            (413, "provider_bad_request"),
-            (415, "provider_bad_request"),
-            (422, "provider_bad_request"),
-            (424, "provider_error"),
-            (429, "provider_rate_limited"),
-            (498, "provider_overloaded"),
-            (500, "provider_error"),
-            (501, "provider_bad_request"),
-            (502, "provider_error"),
-            (503, "provider_overloaded"),
-            (504, "provider_timeout"),
-            (520, "provider_error"),
-            (522, "provider_timeout"),
-            (524, "provider_timeout"),
-            (529, "provider_overloaded"),
-        ] {
-            for body in [
-                "",
-                "{}",
-                "busy",
-                r#"{"error":{"message":"m","type":"api_error"}}"#,
-            ] {
-                assert_eq!(
-                    with_status(status, body).code.as_str(),
-                    code,
-                    "{status} {body}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_body_refines_a_status() {
-        for (status, body, code) in [
-            (
-                400,
-                r#"{"error":{"code":"context_length_exceeded"}}"#,
-                "provider_context_length",
-            ),
-            (
-                400,
-                r#"{"error":{"message":"Prompt is too long"}}"#,
-                "provider_context_length",
-            ),
-            (
-                400,
-                r#"{"error":{"type":"exceed_context_size_error"}}"#,
-                "provider_context_length",
-            ),
-            (
-                413,
-                r#"{"message":"too many tokens: 9"}"#,
-                "provider_context_length",
-            ),
-            (
-                429,
-                r#"{"message":"too many tokens per minute"}"#,
-                "provider_rate_limited",
-            ),
-            (
-                429,
-                r#"{"error":{"code":"insufficient_quota"}}"#,
-                "provider_billing",
-            ),
-            (
-                429,
-                r#"{"error":{"details":{"error_code":"enforced_spend_limit_reached"}}}"#,
-                "provider_billing",
-            ),
-            (
-                400,
-                r#"{"error":{"message":"Your credit balance is too low"}}"#,
-                "provider_billing",
-            ),
-            (
-                400,
-                r#"{"error":{"code":"content_filter"}}"#,
-                "provider_content_filter",
-            ),
-            (
-                400,
-                r#"{"error":{"code":"content_policy_violation"}}"#,
-                "provider_content_filter",
-            ),
-            (
-                403,
-                r#"{"error":{"code":403,"metadata":{"reasons":["x"]}}}"#,
-                "provider_content_filter",
-            ),
-            (
-                403,
-                r#"{"error":{"message":"Your input was flagged"}}"#,
-                "provider_content_filter",
-            ),
-            (
-                400,
-                r#"{"code":"x","error":"Incorrect API key provided."}"#,
-                "provider_auth",
-            ),
-            (
-                400,
-                r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#,
-                "provider_auth",
-            ),
-            (
-                400,
-                r#"{"error":{"code":"model_not_found","type":"invalid_request_error"}}"#,
-                "provider_not_found",
-            ),
-            (
-                400,
-                r#"{"object":"error","type":"invalid_model","code":"1500"}"#,
-                "provider_bad_request",
-            ),
-            (
-                500,
-                r#"{"error":{"status":"UNAVAILABLE"}}"#,
-                "provider_overloaded",
-            ),
-            (
-                500,
-                r#"{"error":{"status":"DEADLINE_EXCEEDED"}}"#,
-                "provider_timeout",
-            ),
-            (
-                500,
-                r#"{"error":{"message":"Context size has been exceeded."}}"#,
-                "provider_error",
-            ),
-        ] {
-            assert_eq!(
-                with_status(status, body).code.as_str(),
-                code,
-                "{status} {body}"
-            );
-        }
-    }
-
-    #[test]
-    fn without_a_status_the_body_decides() {
-        for (body, code) in [
-            (
-                r#"{"error":{"code":400,"message":"m"}}"#,
-                "provider_bad_request",
-            ),
-            (
-                r#"{"error":{"code":"429","message":"m"}}"#,
-                "provider_rate_limited",
-            ),
-            (
-                r#"{"error":{"code":500,"type":"server_error"}}"#,
-                "provider_error",
-            ),
-            (
-                r#"{"error":{"type":"overloaded_error"}}"#,
-                "provider_overloaded",
-            ),
-            (
-                r#"{"error":{"code":"rate_limit_exceeded"}}"#,
-                "provider_rate_limited",
-            ),
-            (
-                r#"{"error":{"type":"invalid_request_error","code":"tool_use_failed"}}"#,
-                "provider_bad_request",
-            ),
-            (r#"{"error":"m"}"#, "provider_error"),
-        ] {
-            let document: Value = serde_json::from_str(body).unwrap();
-            assert_eq!(
-                SPEAKER.event_error(&document, false).unwrap().code.as_str(),
-                code,
-                "{body}"
-            );
-        }
     }
 
     #[test]
