@@ -37,6 +37,7 @@ mod provider;
 mod question;
 mod redact;
 mod seeds;
+mod stray;
 mod template;
 mod tool_calls;
 

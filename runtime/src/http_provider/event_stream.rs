@@ -5,7 +5,7 @@
 //!     '{' or '['  ──► a JSON document: an error, or the whole answer of a server that cannot stream
 //!     other       ──► an event stream ──► Events::event, for each
 //!                                     ──► [DONE] ──► Events::done
-//!                                     ──► a field named `error` ──► ProviderError
+//!                                     ──► a field named `error`, an error outside of events ──► ProviderError
 //!   end of the body, no end yet ──► Events::end
 //! ```
 
@@ -16,6 +16,7 @@ use crate::event::ErrorCode;
 use crate::http_provider::error::Speaker;
 use crate::http_provider::generation::Format;
 use crate::http_provider::json;
+use crate::http_provider::stray::Stray;
 use crate::plugin::provider::{Output, ProviderError};
 
 /// What a plugin makes of the events of a stream.
@@ -82,7 +83,11 @@ pub struct EventStream {
 
 enum Body {
     /// At most [`MAX_EVENT`] bytes of a line and of an event are kept.
-    Events { decoder: sse::Decoder, lead: Lead },
+    Events {
+        decoder: sse::Decoder,
+        lead: Lead,
+        stray: Stray,
+    },
     /// At most [`MAX_EVENT`] bytes.
     Document(Vec<u8>),
 }
@@ -125,6 +130,7 @@ impl EventStream {
             body: Body::Events {
                 decoder: sse::Decoder::new(MAX_EVENT),
                 lead: Lead::Blank,
+                stray: Stray::default(),
             },
             events,
         }
@@ -156,10 +162,10 @@ impl Format for EventStream {
                 document.extend_from_slice(bytes);
                 Ok(())
             }
-            Body::Events { decoder, .. } => {
+            Body::Events { decoder, stray, .. } => {
                 while !self.events.has_ended() {
                     match decoder.next_item(&mut bytes) {
-                        Ok(Some(item)) => take(&mut *self.events, item, speaker, out)?,
+                        Ok(Some(item)) => take(&mut *self.events, item, stray, speaker, out)?,
                         Ok(None) => break,
                         Err(error) => {
                             let what = format!("sent what cannot be kept: {error}");
@@ -175,11 +181,11 @@ impl Format for EventStream {
     fn end(&mut self, speaker: Speaker<'_>, out: &mut Vec<Output>) -> Result<(), ProviderError> {
         match &mut self.body {
             Body::Document(data) => document(&mut *self.events, data, speaker, out)?,
-            Body::Events { decoder, .. } => {
+            Body::Events { decoder, stray, .. } => {
                 // Some servers forget the last blank line: a complete event is taken all the same,
                 // half of one is none.
                 while let Some(item) = decoder.finish() {
-                    take(&mut *self.events, item, speaker, out)?;
+                    take(&mut *self.events, item, stray, speaker, out)?;
                     out.pop_if(|output| *output == Output::Unread);
                 }
             }
@@ -198,13 +204,17 @@ impl Format for EventStream {
 fn take(
     events: &mut dyn Events,
     item: sse::Item<'_>,
+    stray: &mut Stray,
     speaker: Speaker<'_>,
     out: &mut Vec<Output>,
 ) -> Result<(), ProviderError> {
     match item {
         sse::Item::Event {
             event_type, data, ..
-        } => event(events, event_type, data.trim_ascii(), speaker, out),
+        } => {
+            stray.forget();
+            event(events, event_type, data.trim_ascii(), speaker, out)
+        }
         // llama.cpp and GPUStack report failures in a field instead of an event.
         sse::Item::Field {
             name: b"error",
@@ -215,7 +225,12 @@ fn take(
                 .unwrap_or_else(|| speaker.text_error(value)),
             None => speaker.text_error(value),
         }),
-        sse::Item::Field { .. } | sse::Item::Comment(_) => Ok(()),
+        sse::Item::Field { name, value } => {
+            let document = stray.field(name, value);
+            let error = document.and_then(|it| speaker.event_error(&it, false));
+            error.map_or(Ok(()), Err)
+        }
+        sse::Item::Comment(_) => Ok(()),
     }
 }
 
@@ -418,6 +433,19 @@ mod tests {
             ("data: [{\"error\": \"m\"}]\n\n", &["m"]),
             ("error: {\"message\": \"m\"}\n\n", &["m"]),
             ("error: busy\n\n", &["busy"]),
+            (
+                "data: {}\r\n\r\n{\r\n  \"error\": {\r\n    \"message\": \"m: n\"\r\n  }\r\n}\r\n",
+                &["message {}", "m: n"],
+            ),
+            (
+                "data: {}\n\n[{\"error\": {\"message\": \"m\"}}]",
+                &["message {}", "m"],
+            ),
+            (
+                "data: {}\n\n{\"error\": {\ndata: {}\n\n}}\n",
+                &["message {}", "message {}", "h stopped"],
+            ),
+            ("data: {}\n\n{\"id\": 1}\n", &["message {}", "h stopped"]),
             (" {\"whole\": 1}", &["."]),
             (": c\n\n:\r\n\r\n {\"whole\":\n 1}\n", &["."]),
             (": {c\r{\"id\": 1}", &[neither]),
