@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   response.output_text.delta, …refusal.delta, …reasoning….delta ──► text
-//!   response.output_item.added, ….delta, ….done                   ──► tool calls, by output_index
+//!   response.output_item.added, ….delta, ….done                   ──► tool calls, by output_index, else id
 //!   response.completed, response.incomplete                       ──► End
 //!   response.failed, error                                        ──► ProviderError
 //! ```
@@ -19,10 +19,13 @@ use lmserver_runtime::http_provider::{Answer, Events, Finish, Fragment, Speaker}
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
 use serde_json::Value;
 
+use crate::calls::Calls;
+
 /// Reads the items of one response.
 #[derive(Debug)]
 pub(crate) struct Items {
     answer: Answer,
+    calls: Calls,
     /// The sorts that come in pieces: whole items say nothing new of them.
     streamed: Sorts,
     /// The sorts of which something has come: the copy of all items at the end says nothing new.
@@ -44,6 +47,8 @@ struct Event<'a> {
     delta: Option<Cow<'a, str>>,
     /// The key of an item: ids may change between the events of one.
     output_index: Option<u64>,
+    /// The key where there is no other.
+    item_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Event<'a> {
@@ -64,7 +69,11 @@ impl<'a> Event<'a> {
                 event.output_index = Some(scanner.unsigned()?);
                 Some(())
             }
-            b"type" | b"delta" | b"output_index" => None,
+            b"item_id" if event.item_id.is_none() => {
+                event.item_id = Some(scanner.string()?);
+                Some(())
+            }
+            b"type" | b"delta" | b"output_index" | b"item_id" => None,
             _ => scanner.skip(),
         })?;
         scanner.end()?;
@@ -77,6 +86,7 @@ impl Items {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             answer: Answer::new(seed),
+            calls: Calls::default(),
             streamed: 0,
             told: 0,
         }
@@ -105,8 +115,9 @@ impl Items {
                 REASONING
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                let id = event.item_id.as_deref().unwrap_or_default();
                 let fragment = Fragment {
-                    number: event.output_index,
+                    number: self.calls.of_event(event.output_index, id),
                     arguments: delta,
                     ..Fragment::default()
                 };
@@ -131,6 +142,7 @@ impl Items {
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
         let number = json::count(document.get("output_index"));
+        let item_id = || json::str_at(document, "/item_id");
         let response = document.get("response").unwrap_or(&Value::Null);
         match kind {
             "response.output_item.added" | "response.output_item.done" => {
@@ -143,10 +155,12 @@ impl Items {
             }
             "response.function_call_arguments.done" => {
                 let arguments = json::str_at(document, "/arguments");
+                let number = self.calls.of_event(number, item_id());
                 self.arguments(number, arguments, speaker, out)
             }
             "response.custom_tool_call_input.done" => {
                 let input = json::str_at(document, "/input");
+                let number = self.calls.of_event(number, item_id());
                 self.arguments(number, input, speaker, out)
             }
             "response.completed" | "response.incomplete" => {
@@ -204,21 +218,19 @@ impl Items {
             "custom_tool_call" => "/input",
             _ => return Ok(()),
         };
-        let id = match json::str_at(item, "/call_id") {
-            "" => json::str_at(item, "/id"),
-            id => id,
-        };
+        let (own_id, call_id) = (json::str_at(item, "/id"), json::str_at(item, "/call_id"));
+        let number = self.calls.of_item(number, own_id, call_id, is_done);
         let arguments = json::str_at(item, arguments);
         self.told |= CALLS;
         let fragment = Fragment {
-            number,
-            id,
+            number: Some(number),
+            id: if call_id.is_empty() { own_id } else { call_id },
             name: json::str_at(item, "/name"),
             arguments: if is_done { "" } else { arguments },
         };
         self.answer.call(&fragment, speaker, out)?;
         if is_done {
-            self.arguments(number, arguments, speaker, out)?;
+            self.arguments(Some(number), arguments, speaker, out)?;
         }
         Ok(())
     }
@@ -315,6 +327,7 @@ impl Events for Items {
             kind: None,
             delta: delta.map(Cow::Borrowed),
             output_index: json::count(document.get("output_index")),
+            item_id: Some(Cow::Borrowed(json::str_at(&document, "/item_id"))),
         };
         if !self.delta(kind, &event, speaker, out)? {
             self.whole(kind, &document, speaker, out)?;
@@ -428,6 +441,67 @@ mod tests {
             (&[CALL, END], "f({})~ta"),
         ] {
             assert_eq!(said(events), want, "{events:?}");
+        }
+    }
+
+    /// The calls that events come to, of each its id, name and arguments.
+    fn calls(events: &[&str]) -> Vec<String> {
+        let (mut items, mut out) = (Items::new(1), Vec::new());
+        for event in events {
+            let known = items.event("", event.as_bytes(), SPEAKER, &mut out);
+            assert_eq!(known, Ok(true), "{event}");
+        }
+        let mut calls: Vec<String> = Vec::new();
+        for output in out {
+            let Output::ToolCall(call) = output else {
+                continue;
+            };
+            if let (Some(id), Some(name)) = (&call.id, &call.name) {
+                assert_eq!(call.index as usize, calls.len());
+                calls.push(format!("{id} {name} "));
+            }
+            calls[call.index as usize].push_str(&call.arguments);
+        }
+        calls
+    }
+
+    #[test]
+    fn calls_without_numbers_are_told_apart_by_their_ids() {
+        const ADDED: [&str; 2] = [
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":""}}"#,
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","id":"i2","call_id":"c2","name":"g","arguments":""}}"#,
+        ];
+        const PIECES: [&str; 3] = [
+            r#"{"type":"response.function_call_arguments.delta","item_id":"i1","delta":"{1"}"#,
+            r#"{"type":"response.function_call_arguments.delta","item_id":"c2","delta":"{2}"}"#,
+            r#"{"type":"response.function_call_arguments.delta","delta":"}","item_id":"i1"}"#,
+        ];
+        const NAMELESS: &str = r#"{"type":"response.function_call_arguments.delta","delta":"{3}"}"#;
+        const WHOLE: &str =
+            r#"{"type":"response.function_call_arguments.done","item_id":"i1","arguments":"{1}"}"#;
+        const DONE: &str = r#"{"type":"response.output_item.done","item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":"{1}"}}"#;
+        const ONLY_DONE: &str = r#"{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c1","name":"f","arguments":"{1}"}}"#;
+        const NUMBERED: &str = r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":""}}"#;
+        let [first, second] = ADDED;
+        let [one, two, three] = PIECES;
+        for (events, want) in [
+            (&[ONLY_DONE][..], &["c1 f {1}"][..]),
+            (&[first, WHOLE, DONE], &["c1 f {1}"]),
+            (&[first, DONE], &["c1 f {1}"]),
+            (&[first, NAMELESS, DONE], &["c1 f {3}"]),
+            (&[NUMBERED, one, three, DONE], &["c1 f {1}"]),
+            (&[NUMBERED, DONE], &["c1 f {1}"]),
+            (
+                &[first, second, one, two, three, DONE],
+                &["c1 f {1}", "c2 g {2}"],
+            ),
+            (
+                &[first, one, three, second, NAMELESS],
+                &["c1 f {1}", "c2 g {3}"],
+            ),
+            (&[first, second, WHOLE, two], &["c1 f {1}", "c2 g {2}"]),
+        ] {
+            assert_eq!(calls(events), want, "{events:?}");
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | `metadata` | left out, but for an answer that is stored |
 
 mod answer;
+mod calls;
 mod request;
 
 #[cfg(test)]
