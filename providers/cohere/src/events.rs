@@ -9,7 +9,7 @@
 //! | `message-start`, `content-end`, `tool-call-end`, `citation-…`, others | nothing |
 //! | end of the body before `message-end` | `provider_truncated` |
 
-use lmserver_runtime::event::{FinishReason, Usage};
+use lmserver_runtime::event::{ErrorCode, FinishReason, Usage};
 use lmserver_runtime::http_provider::json::{self, Text};
 use lmserver_runtime::http_provider::{self as http, Answer, Finish, Fragment, Speaker};
 use lmserver_runtime::plugin::provider::{Output, ProviderError};
@@ -123,12 +123,20 @@ impl Events {
         speaker: Speaker<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
+        let finish_reason = json::str_at(delta, "/finish_reason");
         if let Some(error) = delta.get("error")
-            && let Some(error) = speaker.event_error(&json!({"error": error}), true)
+            && let Some(mut error) = speaker.event_error(&json!({"error": error}), true)
         {
+            // A text alone says what went wrong, the reason beside it of what class that is.
+            if error.code == ErrorCode::ProviderError
+                && let Finish::Failure(code) = Finish::read(finish_reason)
+            {
+                error.code = code;
+                error.retryable = code.is_retryable();
+            }
             return Err(error);
         }
-        self.conclude(json::str_at(delta, "/finish_reason"), delta, speaker, out)
+        self.conclude(finish_reason, delta, speaker, out)
     }
 
     fn conclude(
