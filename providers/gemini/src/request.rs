@@ -290,6 +290,18 @@ fn series(model: &str) -> Option<u32> {
     Some(digits.parse().unwrap_or(u32::MAX))
 }
 
+/// Of the models that take levels only these take the least; all take the one above it.
+fn takes_minimal(model: &str) -> bool {
+    [
+        "gemini-3-flash",
+        "gemini-3.5-flash",
+        "gemini-3.6-flash",
+        "flash-lite",
+    ]
+    .iter()
+    .any(|name| model.contains(name))
+}
+
 /// The effort as Google's own OpenAI form maps it: a budget of tokens for Gemini 2.5, a level for
 /// later models.
 fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, ProviderError> {
@@ -298,7 +310,8 @@ fn thinking(question: &Question<'_>, model: &str) -> Result<Option<Value>, Provi
     };
     let (budget, level) = match effort {
         "none" => (0, None),
-        "minimal" => (1024, Some("MINIMAL")),
+        "minimal" if takes_minimal(model) => (1024, Some("MINIMAL")),
+        "minimal" => (1024, Some("LOW")),
         "low" => (1024, Some("LOW")),
         "medium" => (8192, Some("MEDIUM")),
         "high" => (24_576, Some("HIGH")),

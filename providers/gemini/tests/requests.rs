@@ -203,9 +203,18 @@ fn every_option_has_its_place() {
 
 #[test]
 fn later_models_think_in_levels() {
-    for (effort, level) in [("minimal", "MINIMAL"), ("low", "LOW"), ("high", "HIGH")] {
+    const FLASH: &str = "gemini-3-flash-preview";
+    for (model, effort, level) in [
+        (FLASH, "minimal", "MINIMAL"),
+        (FLASH, "low", "LOW"),
+        (FLASH, "high", "HIGH"),
+        ("gemini-3.1-flash-lite", "minimal", "MINIMAL"),
+        ("gemini-3.1-pro-preview", "minimal", "LOW"),
+        ("gemini-3.7-flash", "minimal", "LOW"),
+        ("gemini-pro-latest", "minimal", "LOW"),
+    ] {
         let question = json!({"reasoning_effort": effort});
-        let body = body_for("gemini-3-flash-preview", &question).unwrap();
+        let body = body_for(model, &question).unwrap();
         let want = json!({"thinkingLevel": level, "includeThoughts": true});
         assert_eq!(body["generationConfig"]["thinkingConfig"], want);
     }
