@@ -1,8 +1,9 @@
 //! How hard a model is to think.
 //!
-//! The API has a level of effort for all models. Claude before 4.6 knows none: it takes a budget
-//! of tokens among the fields that the API hands on, and wants a limit above it. Amid tool calls it
-//! does not think. The words and what they are worth are those of
+//! The API has a level of effort for all models. Whether a model thinks at all is said among the
+//! fields that the API hands on, in each family's own words: Claude is told to, and Amazon Nova and
+//! gpt-oss have a level of their own there. Claude before 4.6 knows none: it takes a budget of tokens,
+//! and wants a limit above it. Amid tool calls it does not think. The words and what they are worth are those of
 //! [`Effort`](lmserver_runtime::http_provider::Effort); of `none` nothing is told.
 
 use lmserver_runtime::http_provider::{Question, json as lenient};
@@ -18,6 +19,11 @@ pub(crate) fn apply(
     let request = question.request;
     let Some(effort) = question.effort()? else {
         return Ok(());
+    };
+    // The families that have levels of their own have these three.
+    let level = match effort.level {
+        "xhigh" | "max" => "high",
+        level => level,
     };
     let more = if takes_budget(model) {
         // Refused there: nobody has told them what they thought before the calls.
@@ -37,6 +43,16 @@ pub(crate) fn apply(
             "additionalModelRequestFields":
                 {"thinking": {"type": "enabled", "budget_tokens": budget}},
         })
+    } else if model.contains("anthropic.claude-") {
+        json!({
+            "outputConfig": {"effort": effort.level},
+            "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+        })
+    } else if model.contains("amazon.nova-") {
+        let config = json!({"type": "enabled", "maxReasoningEffort": level});
+        json!({"additionalModelRequestFields": {"reasoningConfig": config}})
+    } else if model.contains("openai.gpt-oss-") {
+        json!({"additionalModelRequestFields": {"reasoning_effort": level}})
     } else {
         json!({"outputConfig": {"effort": effort.level}})
     };

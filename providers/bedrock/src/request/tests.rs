@@ -301,7 +301,7 @@ fn further_options_are_expressed_or_refused() {
 #[test]
 fn effort_becomes_what_the_model_takes() {
     const OLD: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
-    const NEW: &str = "amazon.nova-2-lite-v1:0";
+    const NEW: &str = "deepseek.v3-v1:0";
     for (model, effort, limit, budget, word, max_tokens) in [
         (OLD, "none", None, json!(null), json!(null), json!(null)),
         (OLD, "minimal", None, json!(1024), json!(null), json!(9216)),
@@ -345,6 +345,52 @@ fn effort_becomes_what_the_model_takes() {
         assert_eq!(thinking["budget_tokens"], budget, "{name}");
         assert_eq!(body["outputConfig"]["effort"], word, "{name}");
         assert_eq!(body["inferenceConfig"]["maxTokens"], max_tokens, "{name}");
+    }
+}
+
+#[test]
+fn a_family_is_told_to_think_in_its_own_words() {
+    let adaptive = json!({"thinking": {"type": "adaptive"}});
+    let nova = |level| json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}});
+    let oss = |level| json!({"reasoning_effort": level});
+    for (model, effort, level, fields) in [
+        (
+            "us.anthropic.claude-opus-4-6-v1",
+            "max",
+            json!("max"),
+            adaptive,
+        ),
+        (
+            "us.amazon.nova-2-lite-v1:0",
+            "minimal",
+            json!(null),
+            nova("low"),
+        ),
+        (
+            "amazon.nova-2-lite-v1:0",
+            "medium",
+            json!(null),
+            nova("medium"),
+        ),
+        ("amazon.nova-2-pro-v1:0", "xhigh", json!(null), nova("high")),
+        ("openai.gpt-oss-120b-1:0", "max", json!(null), oss("high")),
+        (
+            "us.anthropic.claude-opus-4-6-v1",
+            "none",
+            json!(null),
+            json!(null),
+        ),
+    ] {
+        let request = ChatRequest {
+            reasoning_effort: Some(effort.into()),
+            ..hi()
+        };
+        let body = translated(&request, model).unwrap();
+        assert_eq!(body["outputConfig"]["effort"], level, "{model} {effort}");
+        assert_eq!(
+            body["additionalModelRequestFields"], fields,
+            "{model} {effort}"
+        );
     }
 }
 
