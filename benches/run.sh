@@ -26,7 +26,7 @@ run() {
             build profiling ;;
         *) build release ;;
     esac
-    timeout 600 "$tools/release/load" "$1" --target="$target" $noise
+    timeout 1200 "$tools/release/load" "$1" --target="$target" $noise
 }
 
 [ "$scenario" = all ] || { run "$scenario"; exit; }

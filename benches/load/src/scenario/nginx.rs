@@ -27,7 +27,7 @@ const EAGER_ROUNDS: usize = 16;
 const FIRSTS: usize = 20;
 const FIRST_ROUNDS: usize = 12;
 /// Servers, each started anew, to which they go: where a process happens to lie in memory makes a tenth.
-const FIRST_STARTS: usize = 8;
+const FIRST_STARTS: usize = 16;
 /// How long lmserver keeps an answer after its end.
 const KEPT: Duration = Duration::from_secs(1);
 const MIB: f64 = 1024.0 * 1024.0;
