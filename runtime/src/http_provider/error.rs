@@ -1,8 +1,8 @@
 //! What went wrong at the provider, in the words of the README's list.
 //!
 //! Three places report errors: a status other than 2xx, a JSON body where a stream was asked for,
-//! and the stream itself. The status decides first, never the content type; where it says nothing
-//! (or only "bad request") the body's own codes do.
+//! and the stream itself. Of what class an error is, `class` decides, by status, codes and text, and
+//! never by the content type.
 
 mod class;
 mod report;

@@ -226,7 +226,7 @@ fn take(
             None => speaker.text_error(value),
         }),
         sse::Item::Field { name, value } => {
-            let document = stray.field(name, value);
+            let document = stray.take(name, value);
             let error = document.and_then(|it| speaker.event_error(&it, false));
             error.map_or(Ok(()), Err)
         }

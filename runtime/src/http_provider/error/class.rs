@@ -1,9 +1,10 @@
 //! Which code of the contract an error of a provider has.
 //!
-//! Codes and types are compared whole. A text is looked at where the codes say no more than that the
-//! request was wrong: what other gateways and servers are known to say, in lower case. The order
-//! matters: money before filters before length before the status, since the more special one tells
-//! more truly whether another target may help.
+//! Codes and types are compared whole. Of texts only what servers are known to say is looked for: of
+//! filters and length where the request is blamed, by the status or, without one, by no code that
+//! blames the server; of money always, since some say it with the status of a rate limit. The order
+//! matters: money before filters before length before the status, since the more special one tells more
+//! truly whether another target may help.
 
 use super::report::Report;
 use super::words::{
@@ -24,18 +25,23 @@ pub(super) fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
     };
     let message = report.message.to_ascii_lowercase();
     let says = |list: &[&str]| list.iter().any(|phrase| message.contains(phrase));
-    let is_client_error = status.is_none_or(|status| matches!(status, 400 | 409 | 413 | 422));
+    let otherwise = ErrorCode::ProviderBadRequest;
+    let is_request_blamed = match status {
+        Some(status) => matches!(status, 400 | 409 | 413 | 422),
+        None => named(report, otherwise) == otherwise,
+    };
 
     if has(BILLING) || says(BILLING_PHRASES) {
         return ErrorCode::ProviderBilling;
     }
-    let may_be_filter = is_client_error || status == Some(403);
-    if has(CONTENT_FILTER) || report.is_moderation || (may_be_filter && says(FILTER_PHRASES)) {
+    let is_refused = is_request_blamed || status == Some(403);
+    if has(CONTENT_FILTER) || report.is_moderation || (is_refused && says(FILTER_PHRASES)) {
         return ErrorCode::ProviderContentFilter;
     }
     // Bedrock throttles with "too many tokens", which others say of a prompt.
-    let is_throttled = named(report, ErrorCode::ProviderError) == ErrorCode::ProviderRateLimited;
-    if has(CONTEXT_LENGTH) || (is_client_error && !is_throttled && says(CONTEXT_PHRASES)) {
+    let is_throttled = named(report, otherwise) == ErrorCode::ProviderRateLimited;
+    let is_blamed = is_request_blamed && !is_throttled && !says(&["per minute"]);
+    if has(CONTEXT_LENGTH) || (is_blamed && says(CONTEXT_PHRASES)) {
         return ErrorCode::ProviderContextLength;
     }
     match status {
@@ -104,6 +110,7 @@ mod tests {
             (424, "provider_error"),
             (429, "provider_rate_limited"),
             (498, "provider_overloaded"),
+            (499, "provider_error"),
             (500, "provider_error"),
             (501, "provider_bad_request"),
             (502, "provider_error"),
@@ -264,6 +271,18 @@ mod tests {
                 "provider_bad_request",
             ),
             (r#"{"error":"m"}"#, "provider_error"),
+            (
+                r#"{"error":{"type":"overloaded_error","message":"too many tokens in flight"}}"#,
+                "provider_overloaded",
+            ),
+            (
+                r#"{"error":{"type":"invalid_request_error","message":"too many tokens"}}"#,
+                "provider_context_length",
+            ),
+            (
+                r#"{"error":"Too many input tokens per minute"}"#,
+                "provider_error",
+            ),
         ] {
             let document: Value = serde_json::from_str(body).unwrap();
             assert_eq!(

@@ -83,7 +83,7 @@ pub(super) const CONTEXT_PHRASES: &[&str] = &[
     "context window exceeds limit",
     "exceeded this model context window limit",
     "exceeded model token limit",
-    "but model only supports up to",
+    "the input token count is",
     "range of input length should be",
     "`inputs` must have less than",
     "`inputs` tokens + `max_new_tokens` must be",
