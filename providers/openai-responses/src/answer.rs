@@ -117,7 +117,7 @@ impl Items {
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 let id = event.item_id.as_deref().unwrap_or_default();
                 let fragment = Fragment {
-                    number: self.calls.of_event(event.output_index, id),
+                    number: self.calls.number(event.output_index, id),
                     arguments: delta,
                     ..Fragment::default()
                 };
@@ -155,12 +155,12 @@ impl Items {
             }
             "response.function_call_arguments.done" => {
                 let arguments = json::str_at(document, "/arguments");
-                let number = self.calls.of_event(number, item_id());
+                let number = self.calls.number(number, item_id());
                 self.arguments(number, arguments, speaker, out)
             }
             "response.custom_tool_call_input.done" => {
                 let input = json::str_at(document, "/input");
-                let number = self.calls.of_event(number, item_id());
+                let number = self.calls.number(number, item_id());
                 self.arguments(number, input, speaker, out)
             }
             "response.completed" | "response.incomplete" => {
@@ -219,7 +219,7 @@ impl Items {
             _ => return Ok(()),
         };
         let (own_id, call_id) = (json::str_at(item, "/id"), json::str_at(item, "/call_id"));
-        let number = self.calls.of_item(number, own_id, call_id, is_done);
+        let number = self.calls.note(number, own_id, call_id, is_done);
         let arguments = json::str_at(item, arguments);
         self.told |= CALLS;
         let fragment = Fragment {
@@ -482,6 +482,13 @@ mod tests {
         const DONE: &str = r#"{"type":"response.output_item.done","item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":"{1}"}}"#;
         const ONLY_DONE: &str = r#"{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c1","name":"f","arguments":"{1}"}}"#;
         const NUMBERED: &str = r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":""}}"#;
+        const DONE_NUMBERED: &str = r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","id":"i1","call_id":"c1","name":"f","arguments":"{1}"}}"#;
+        const PIECE_NUMBERED: &str = r#"{"type":"response.function_call_arguments.delta","output_index":0,"item_id":"x","delta":"}"}"#;
+        const SAME_ITEM: [&str; 3] = [
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","id":"r","call_id":"c1","name":"f","arguments":""}}"#,
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","id":"r","call_id":"c2","name":"g","arguments":"{2}"}}"#,
+            r#"{"type":"response.output_item.done","item":{"type":"function_call","id":"r","call_id":"c1","name":"f","arguments":"{1}"}}"#,
+        ];
         let [first, second] = ADDED;
         let [one, two, three] = PIECES;
         for (events, want) in [
@@ -500,6 +507,10 @@ mod tests {
                 &["c1 f {1}", "c2 g {3}"],
             ),
             (&[first, second, WHOLE, two], &["c1 f {1}", "c2 g {2}"]),
+            (&[first, DONE_NUMBERED], &["c1 f {1}"]),
+            (&[first, one, three, DONE_NUMBERED], &["c1 f {1}"]),
+            (&[first, one, DONE_NUMBERED, PIECE_NUMBERED], &["c1 f {1}"]),
+            (&SAME_ITEM, &["c1 f {1}", "c2 g {2}"]),
         ] {
             assert_eq!(calls(events), want, "{events:?}");
         }
