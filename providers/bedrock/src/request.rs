@@ -9,7 +9,7 @@
 //! | `max_tokens`, `temperature`, `top_p`, `stop` | `inferenceConfig` |
 //! | `tools`, `tool_choice` | `toolConfig`; `required` is `any` |
 //! | `response_format` of a schema | `outputConfig.textFormat` |
-//! | `reasoning_effort` | `outputConfig.effort`; for Claude before 4.6 a budget of thinking |
+//! | `reasoning_effort` | what the model's family has for it, as `thinking` says |
 //! | `top_k` | for Claude among the fields that are handed on to the model |
 //! | `service_tier` | `serviceTier`, where it has the same name there |
 //! | `metadata` | `requestMetadata`, as far as its values are plain texts |

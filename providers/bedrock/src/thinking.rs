@@ -1,9 +1,13 @@
 //! How hard a model is to think.
 //!
-//! The API has a level of effort for all models. Whether a model thinks at all is said among the
-//! fields that the API hands on, in each family's own words: Claude is told to, and Amazon Nova and
-//! gpt-oss have a level of their own there. Claude before 4.6 knows none: it takes a budget of tokens,
-//! and wants a limit above it. Amid tool calls it does not think. The words and what they are worth are those of
+//! | model | where it is said |
+//! | --- | --- |
+//! | Claude from 4.6 | a level in `outputConfig`, and among the fields handed on that it is to think |
+//! | Claude before | a budget of tokens among the fields handed on; it wants a limit above it, and does not think amid tool calls |
+//! | Nova 2, gpt-oss | a level of their own among the fields handed on |
+//! | others | a level in `outputConfig` |
+//!
+//! Nova 2 takes no limit beside its highest level. The words and what they are worth are those of
 //! [`Effort`](lmserver_runtime::http_provider::Effort); of `none` nothing is told.
 
 use lmserver_runtime::http_provider::{Question, json as lenient};
@@ -30,9 +34,7 @@ pub(crate) fn apply(
         if is_amid_calls(body) {
             return Ok(());
         }
-        if request.temperature.is_some_and(|value| value < 1.0) {
-            return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
-        }
+        refuse_temperature(question)?;
         let (limit, budget) = effort.limits(request.max_tokens, ANSWER_TOKENS);
         if limit <= budget {
             let want = "more than 1024 where `reasoning_effort` is set";
@@ -44,11 +46,18 @@ pub(crate) fn apply(
                 {"thinking": {"type": "enabled", "budget_tokens": budget}},
         })
     } else if model.contains("anthropic.claude-") {
+        refuse_temperature(question)?;
         json!({
             "outputConfig": {"effort": effort.level},
             "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
         })
-    } else if model.contains("amazon.nova-") {
+    } else if model.contains("amazon.nova-2-") {
+        let sampling = [request.temperature, request.top_p];
+        if level == "high" && (request.max_tokens.is_some() || sampling.iter().any(Option::is_some))
+        {
+            let what = "`max_tokens`, `temperature` or `top_p` beside a `reasoning_effort` of high";
+            return Err(question.cannot(what));
+        }
         let config = json!({"type": "enabled", "maxReasoningEffort": level});
         json!({"additionalModelRequestFields": {"reasoningConfig": config}})
     } else if model.contains("openai.gpt-oss-") {
@@ -58,6 +67,18 @@ pub(crate) fn apply(
     };
     if let Value::Object(more) = more {
         lenient::merge(body, &more);
+    }
+    Ok(())
+}
+
+/// Claude that thinks takes no other temperature than 1.
+fn refuse_temperature(question: &Question<'_>) -> Result<(), ProviderError> {
+    if question
+        .request
+        .temperature
+        .is_some_and(|value| value < 1.0)
+    {
+        return Err(question.cannot("a `temperature` other than 1 beside `reasoning_effort`"));
     }
     Ok(())
 }

@@ -128,7 +128,8 @@ impl Events {
             && let Some(mut error) = speaker.event_error(&json!({"error": error}), true)
         {
             // A text alone says what went wrong, the reason beside it of what class that is.
-            if error.code == ErrorCode::ProviderError
+            if delta["error"].is_string()
+                && error.code == ErrorCode::ProviderError
                 && let Finish::Failure(code) = Finish::read(finish_reason)
             {
                 error.code = code;

@@ -374,6 +374,7 @@ fn a_family_is_told_to_think_in_its_own_words() {
         ),
         ("amazon.nova-2-pro-v1:0", "xhigh", json!(null), nova("high")),
         ("openai.gpt-oss-120b-1:0", "max", json!(null), oss("high")),
+        ("amazon.nova-pro-v1:0", "low", json!("low"), json!(null)),
         (
             "us.anthropic.claude-opus-4-6-v1",
             "none",
@@ -391,6 +392,31 @@ fn a_family_is_told_to_think_in_its_own_words() {
             body["additionalModelRequestFields"], fields,
             "{model} {effort}"
         );
+    }
+}
+
+#[test]
+fn what_a_family_does_not_take_beside_its_effort_is_refused() {
+    const NOVA: &str = "amazon.nova-2-lite-v1:0";
+    const CLAUDE: &str = "us.anthropic.claude-opus-4-6-v1";
+    let effort = |effort: &str| ChatRequest {
+        reasoning_effort: Some(effort.into()),
+        max_tokens: Some(50),
+        ..hi()
+    };
+    let cool = ChatRequest {
+        temperature: Some(0.5),
+        ..effort("low")
+    };
+    for (model, request, is_refused) in [
+        (NOVA, effort("max"), true),
+        (NOVA, effort("medium"), false),
+        (NOVA, cool.clone(), false),
+        (CLAUDE, effort("max"), false),
+        (CLAUDE, cool, true),
+    ] {
+        let refused = translated(&request, model).is_err();
+        assert_eq!(refused, is_refused, "{model} {request:?}");
     }
 }
 
