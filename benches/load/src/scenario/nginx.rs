@@ -1,7 +1,7 @@
 //! A provider's answers through lmserver, beside nginx as a plain pass-through, in the same run.
 //!
-//! Windows of the subjects alternate, and each way has a server of its own: no server is warm from
-//! another way's window. In each window all clients ask once, on connections that are kept, and read
+//! Windows of the ways alternate, each of which has a server of its own: none is warm from another
+//! way's window. In each window all clients ask once, on connections that are kept, and read
 //! their answers to the end; the server's CPU in the window, requests and ends included, is divided
 //! by its tokens.
 
@@ -45,14 +45,44 @@ enum Way {
 
 const WAYS: [Way; 4] = [Way::Completions, Way::Chat, Way::Nginx, Way::Direct];
 
-/// The order of the ways in one round after another: in four rounds each follows each other one once.
-/// A window finds the machine as the one before it left it (a balanced Latin square evens that out):
-/// behind direct requests, for one, the core of the servers has slept.
-const ORDERS: [[usize; 4]; 4] = [[0, 1, 3, 2], [1, 2, 0, 3], [2, 3, 1, 0], [3, 0, 2, 1]];
+/// The orders of the ways in the rounds. A window finds the machine as the one before it left it: behind
+/// direct requests, for one, the core of the servers has slept. So none follows another by rule; shuffled
+/// alike in each run.
+struct Orders {
+    state: u64,
+    last: Option<usize>,
+}
 
-/// The order of a round.
-fn order(round: usize) -> [usize; 4] {
-    ORDERS[round % ORDERS.len()]
+impl Orders {
+    fn new() -> Self {
+        Self {
+            state: 0,
+            last: None,
+        }
+    }
+
+    /// The order of the next round. No way follows itself.
+    fn next(&mut self, ways: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..ways).collect();
+        loop {
+            for place in (1..ways).rev() {
+                order.swap(place, self.number() as usize % (place + 1));
+            }
+            if order.first().copied() != self.last {
+                self.last = order.last().copied();
+                return order;
+            }
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood, 2014).
+    fn number(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.state;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)) >> 1
+    }
 }
 
 impl Way {
@@ -171,12 +201,12 @@ fn windows(
     } else {
         spread
     };
+    // Without pauses the way without a server has no times to tell.
+    let ways = WAYS.len() - usize::from(pause.is_zero());
+    let mut orders = Orders::new();
     for round in 0..=rounds {
-        for at in order(round) {
+        for at in orders.next(ways) {
             let (way, told) = (WAYS[at], &mut told[at]);
-            if way == Way::Direct && pause.is_zero() {
-                continue;
-            }
             let request = request(way, &mock::model(tokens, pause, pause));
             let server = field.server(way);
             let before = server.map_or(0, Server::settled_cpu);
@@ -255,6 +285,7 @@ fn added_row(table: &mut Table, what: &str, [own, nginx]: [f64; 2], target: f64)
 fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
     let mut first: [Vec<f64>; 4] = Default::default();
     let mut slowest: [Vec<f64>; 4] = Default::default();
+    let mut orders = Orders::new();
     for _ in 0..FIRST_STARTS {
         let field = Field::start(programs)?;
         let mut clients = Vec::new();
@@ -262,7 +293,7 @@ fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
             clients.push(field.connect(way, 1)?);
         }
         for round in 0..=FIRST_ROUNDS {
-            for at in order(round) {
+            for at in orders.next(WAYS.len()) {
                 let mut seen = ask_for_firsts(&mut clients[at], WAYS[at])?;
                 // The first round opens connections and warms up.
                 if round > 0 {
@@ -338,4 +369,30 @@ fn request(way: Way, model: &str) -> String {
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_follows_each_other_one_about_as_often_and_never_itself() {
+        let mut orders = Orders::new();
+        let mut after = [[0; 4]; 4];
+        let mut last = None;
+        for _ in 0..FIRST_STARTS * (FIRST_ROUNDS + 1) {
+            for way in orders.next(4) {
+                if let Some(last) = last {
+                    after[way][last] += 1;
+                }
+                last = Some(way);
+            }
+        }
+        for (way, after) in after.iter().enumerate() {
+            for (other, count) in after.iter().enumerate() {
+                let want = if way == other { 0..=0 } else { 50..=90 };
+                assert!(want.contains(count), "{way} after {other}: {count}");
+            }
+        }
+    }
 }
