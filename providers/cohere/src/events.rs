@@ -124,11 +124,11 @@ impl Events {
         out: &mut Vec<Output>,
     ) -> Result<(), ProviderError> {
         let finish_reason = json::str_at(delta, "/finish_reason");
-        if let Some(error) = delta.get("error")
-            && let Some(mut error) = speaker.event_error(&json!({"error": error}), true)
+        if let Some(said) = delta.get("error")
+            && let Some(mut error) = speaker.event_error(&json!({"error": said}), true)
         {
             // A text alone says what went wrong, the reason beside it of what class that is.
-            if delta["error"].is_string()
+            if said.is_string()
                 && error.code == ErrorCode::ProviderError
                 && let Finish::Failure(code) = Finish::read(finish_reason)
             {

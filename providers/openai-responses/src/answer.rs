@@ -398,13 +398,19 @@ mod tests {
         secrets: &[],
     };
 
-    /// What events say: texts in their order, `~` before reasoning, `!` before refusals.
-    fn said(events: &[&str]) -> String {
+    /// What comes of events, each of which is known.
+    fn taken(events: &[&str]) -> (Items, Vec<Output>) {
         let (mut items, mut out) = (Items::new(1), Vec::new());
         for event in events {
             let known = items.event("", event.as_bytes(), SPEAKER, &mut out);
             assert_eq!(known, Ok(true), "{event}");
         }
+        (items, out)
+    }
+
+    /// What events say: texts in their order, `~` before reasoning, `!` before refusals.
+    fn said(events: &[&str]) -> String {
+        let (items, out) = taken(events);
         assert!(items.has_ended(), "{events:?}");
         let texts = out.iter().filter_map(|it| match it {
             Output::Chunk(text) => Some(text.to_string()),
@@ -446,13 +452,8 @@ mod tests {
 
     /// The calls that events come to, of each its id, name and arguments.
     fn calls(events: &[&str]) -> Vec<String> {
-        let (mut items, mut out) = (Items::new(1), Vec::new());
-        for event in events {
-            let known = items.event("", event.as_bytes(), SPEAKER, &mut out);
-            assert_eq!(known, Ok(true), "{event}");
-        }
         let mut calls: Vec<String> = Vec::new();
-        for output in out {
+        for output in taken(events).1 {
             let Output::ToolCall(call) = output else {
                 continue;
             };

@@ -48,19 +48,13 @@ const WAYS: [Way; 4] = [Way::Completions, Way::Chat, Way::Nginx, Way::Direct];
 /// The orders of the ways in the rounds. A window finds the machine as the one before it left it: behind
 /// direct requests, for one, the core of the servers has slept. So none follows another by rule; shuffled
 /// alike in each run.
+#[derive(Default)]
 struct Orders {
     state: u64,
     last: Option<usize>,
 }
 
 impl Orders {
-    fn new() -> Self {
-        Self {
-            state: 0,
-            last: None,
-        }
-    }
-
     /// The order of the next round. No way follows itself.
     fn next(&mut self, ways: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..ways).collect();
@@ -203,7 +197,7 @@ fn windows(
     };
     // Without pauses the way without a server has no times to tell.
     let ways = WAYS.len() - usize::from(pause.is_zero());
-    let mut orders = Orders::new();
+    let mut orders = Orders::default();
     for round in 0..=rounds {
         for at in orders.next(ways) {
             let (way, told) = (WAYS[at], &mut told[at]);
@@ -285,7 +279,7 @@ fn added_row(table: &mut Table, what: &str, [own, nginx]: [f64; 2], target: f64)
 fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
     let mut first: [Vec<f64>; 4] = Default::default();
     let mut slowest: [Vec<f64>; 4] = Default::default();
-    let mut orders = Orders::new();
+    let mut orders = Orders::default();
     for _ in 0..FIRST_STARTS {
         let field = Field::start(programs)?;
         let mut clients = Vec::new();
@@ -377,7 +371,7 @@ mod tests {
 
     #[test]
     fn each_way_follows_each_other_one_about_as_often_and_never_itself() {
-        let mut orders = Orders::new();
+        let mut orders = Orders::default();
         let mut after = [[0; 4]; 4];
         let mut last = None;
         for _ in 0..FIRST_STARTS * (FIRST_ROUNDS + 1) {

@@ -25,10 +25,11 @@ pub(super) fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
     };
     let message = report.message.to_ascii_lowercase();
     let says = |list: &[&str]| list.iter().any(|phrase| message.contains(phrase));
-    let otherwise = ErrorCode::ProviderBadRequest;
+    let named = NAMED.iter().find(|(words, _)| has(words));
+    let named = named.map(|(_, code)| *code);
     let is_request_blamed = match status {
         Some(status) => matches!(status, 400 | 409 | 413 | 422),
-        None => named(report, otherwise) == otherwise,
+        None => named.is_none_or(|code| code == ErrorCode::ProviderBadRequest),
     };
 
     if has(BILLING) || says(BILLING_PHRASES) {
@@ -39,9 +40,8 @@ pub(super) fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
         return ErrorCode::ProviderContentFilter;
     }
     // Bedrock throttles with "too many tokens", which others say of a prompt.
-    let is_throttled = named(report, otherwise) == ErrorCode::ProviderRateLimited;
-    let is_blamed = is_request_blamed && !is_throttled && !says(&["per minute"]);
-    if has(CONTEXT_LENGTH) || (is_blamed && says(CONTEXT_PHRASES)) {
+    let is_throttled = named == Some(ErrorCode::ProviderRateLimited) || says(&["per minute"]);
+    if has(CONTEXT_LENGTH) || (is_request_blamed && !is_throttled && says(CONTEXT_PHRASES)) {
         return ErrorCode::ProviderContextLength;
     }
     match status {
@@ -60,32 +60,19 @@ pub(super) fn classify(status: Option<u16>, report: &Report) -> ErrorCode {
         Some(424 | 499) => ErrorCode::ProviderError,
         Some(400..=499 | 501) => {
             let is_key = says(&["incorrect api key", "invalid api key", "api key not valid"]);
-            match named(report, ErrorCode::ProviderBadRequest) {
+            match named {
                 _ if is_key => ErrorCode::ProviderAuth,
                 _ if says(&["model not exist"]) => ErrorCode::ProviderNotFound,
-                ErrorCode::ProviderError => ErrorCode::ProviderBadRequest,
-                code => code,
+                None | Some(ErrorCode::ProviderError) => ErrorCode::ProviderBadRequest,
+                Some(code) => code,
             }
         }
-        Some(_) => match named(report, ErrorCode::ProviderError) {
-            code @ (ErrorCode::ProviderTimeout | ErrorCode::ProviderOverloaded) => code,
+        Some(_) => match named {
+            Some(code @ (ErrorCode::ProviderTimeout | ErrorCode::ProviderOverloaded)) => code,
             _ => ErrorCode::ProviderError,
         },
-        None => named(report, ErrorCode::ProviderError),
+        None => named.unwrap_or(ErrorCode::ProviderError),
     }
-}
-
-/// The class that the words of a report name.
-fn named(report: &Report, otherwise: ErrorCode) -> ErrorCode {
-    NAMED
-        .iter()
-        .find(|(words, _)| {
-            report
-                .words
-                .iter()
-                .any(|word| words.contains(&word.as_str()))
-        })
-        .map_or(otherwise, |(_, code)| *code)
 }
 
 #[cfg(test)]
