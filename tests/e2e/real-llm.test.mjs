@@ -23,14 +23,17 @@ async function cutAndResumed(server, id, transport) {
     const after = had.at(-1)?.id;
     cuts += 1;
     let reader;
+    let most = Infinity;
     if (transport === 'sse') {
       reader = listen(server.port, id, { after, limit: 400 });
       await reader.ended;
     } else {
       reader = new Socket(server.port, id, { after });
       await Promise.race([reader.closed, reader.until((r) => r.events.length >= 3).catch(() => {})]);
+      // More may have come at once, of an answer that is there already: they are lost with the connection.
+      most = 3;
     }
-    had.push(...events(reader));
+    had.push(...events(reader).slice(0, most));
     reader.close();
   }
   assert.ok(cuts > 0, 'never cut');
