@@ -26,7 +26,7 @@ run() {
             build profiling ;;
         *) build release ;;
     esac
-    timeout 1200 "$tools/release/load" "$1" --target="$target" $noise
+    timeout 1800 "$tools/release/load" "$1" --target="$target" $noise
 }
 
 [ "$scenario" = all ] || { run "$scenario"; exit; }

@@ -3,7 +3,8 @@
 //! Windows of the ways alternate, each of which has a server of its own: none is warm from another
 //! way's window. In each window all clients ask once, on connections that are kept, and read
 //! their answers to the end; the server's CPU in the window, requests and ends included, is divided
-//! by its tokens.
+//! by its tokens. All servers are started anew a few times: where a process happens to lie in memory
+//! makes a tenth.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -17,8 +18,9 @@ use crate::table::Table;
 
 const PAUSE: Duration = Duration::from_millis(20);
 const TOKENS: usize = 100;
-/// Streams, and rounds, where the provider pauses. Few tokens a window need more of them.
-const PACED: [(usize, usize); 3] = [(1, 12), (50, 8), (500, 8)];
+/// Streams where the provider pauses, starts of all servers, and rounds at each. Few tokens a window need
+/// more of them.
+const PACED: [(usize, usize, usize); 3] = [(1, 8, 3), (50, 4, 4), (500, 4, 4)];
 /// Streams, and tokens of each where the provider never pauses; an answer has to fit a channel.
 const EAGER: [(usize, usize); 3] = [(1, 40_000), (50, 1_200), (500, 120)];
 const EAGER_ROUNDS: usize = 16;
@@ -26,7 +28,6 @@ const EAGER_ROUNDS: usize = 16;
 /// machine is faster in some seconds than in others.
 const FIRSTS: usize = 20;
 const FIRST_ROUNDS: usize = 12;
-/// Servers, each started anew, to which they go: where a process happens to lie in memory makes a tenth.
 const FIRST_STARTS: usize = 16;
 /// How long lmserver keeps an answer after its end.
 const KEPT: Duration = Duration::from_secs(1);
@@ -145,8 +146,9 @@ impl Field {
 struct Told {
     /// Nanoseconds a token, of each window.
     cpu: Vec<f64>,
-    first: Vec<f64>,
-    delays: Vec<f64>,
+    /// Median and p99 of the delays, in microseconds, of each window.
+    medians: Vec<f64>,
+    p99s: Vec<f64>,
     /// Tokens in one read of a client.
     batch: f64,
 }
@@ -154,36 +156,41 @@ struct Told {
 pub fn run(programs: &Programs) -> Result<Table, String> {
     let mut table = Table::new("A provider's answers, beside nginx", ["lmserver", "nginx"]);
     first_tokens(programs, &mut table)?;
-    let field = Field::start(programs)?;
-    for (streams, rounds) in PACED {
-        let told = windows(&field, streams, TOKENS, PAUSE, rounds)?;
+    for (streams, starts, rounds) in PACED {
+        let mut told: [Told; 4] = Default::default();
+        let mut orders = Orders::default();
+        for _ in 0..starts {
+            let field = Field::start(programs)?;
+            let load = (streams, TOKENS, PAUSE);
+            windows(&field, load, rounds, &mut orders, &mut told)?;
+        }
         let what = format!("{streams} streams, 20 ms");
         cpu_rows(&mut table, &what, &told, 0);
         delay_rows(&mut table, &what, &told);
     }
+    let field = Field::start(programs)?;
     for (streams, tokens) in EAGER {
-        let told = windows(&field, streams, tokens, Duration::ZERO, EAGER_ROUNDS)?;
-        cpu_rows(
-            &mut table,
-            &format!("{streams} streams, no delay"),
-            &told,
-            1,
-        );
+        let mut told: [Told; 4] = Default::default();
+        let mut orders = Orders::default();
+        let load = (streams, tokens, Duration::ZERO);
+        windows(&field, load, EAGER_ROUNDS, &mut orders, &mut told)?;
+        let what = format!("{streams} streams, no delay");
+        cpu_rows(&mut table, &what, &told, 1);
     }
     drop(field);
     memory(programs, &mut table)?;
     Ok(table)
 }
 
-/// Alternating windows of all ways. Of the way without a server only times are of interest.
+/// Alternating windows of all ways, with a load of streams, tokens of each, and the pause between them.
+/// Of the way without a server only times are of interest.
 fn windows(
     field: &Field,
-    streams: usize,
-    tokens: usize,
-    pause: Duration,
+    (streams, tokens, pause): (usize, usize, Duration),
     rounds: usize,
-) -> Result<[Told; 4], String> {
-    let mut told: [Told; 4] = Default::default();
+    orders: &mut Orders,
+    told: &mut [Told; 4],
+) -> Result<(), String> {
     let mut clients = Vec::new();
     for way in WAYS {
         clients.push(field.connect(way, streams)?);
@@ -197,7 +204,6 @@ fn windows(
     };
     // Without pauses the way without a server has no times to tell.
     let ways = WAYS.len() - usize::from(pause.is_zero());
-    let mut orders = Orders::default();
     for round in 0..=rounds {
         for at in orders.next(ways) {
             let (way, told) = (WAYS[at], &mut told[at]);
@@ -223,14 +229,14 @@ fn windows(
             }
         }
     }
-    Ok(told)
+    Ok(())
 }
 
 impl Told {
     fn take(&mut self, seen: &Seen, spent: u64) {
         self.cpu.push(spent as f64 / seen.tokens as f64);
-        self.first.extend(&seen.first);
-        self.delays.extend(&seen.delays);
+        self.medians.push(median(&seen.delays));
+        self.p99s.push(percentile(&seen.delays, 0.99));
         self.batch = seen.tokens as f64 / seen.reads as f64;
     }
 }
@@ -252,11 +258,14 @@ fn cpu_rows(table: &mut Table, what: &str, told: &[Told; 4], target: usize) {
     }
 }
 
+/// Of the windows' percentiles the medians: in a percentile of all tokens stand the machine's own hiccups of
+/// milliseconds, each of which comes to one server or the other.
 fn delay_rows(table: &mut Table, what: &str, told: &[Told; 4]) {
     for (way, own) in WAYS.iter().zip(told).take(2) {
-        for (name, share) in [("median", 0.5), ("p99", 0.99)] {
-            let [own, nginx, direct] =
-                [own, &told[2], &told[3]].map(|told| percentile(&told.delays, share));
+        let all = [own, &told[2], &told[3]];
+        let medians = all.map(|told| median(&told.medians));
+        let p99s = all.map(|told| median(&told.p99s));
+        for (name, [own, nginx, direct]) in [("median", medians), ("p99", p99s)] {
             let what = format!("{what}: a token's added time, {name}, {}", way.name());
             added_row(table, &what, [own - direct, nginx - direct], 1.1);
         }
@@ -274,8 +283,7 @@ fn added_row(table: &mut Table, what: &str, [own, nginx]: [f64; 2], target: f64)
 }
 
 /// Short answers one after the other: what is added before the first token. Of the slow ones the
-/// slowest of a round is told, and of those the median: in a percentile of all requests stand the
-/// machine's own hiccups of milliseconds, which come to one server or the other.
+/// slowest of a round is told, and of those the median, as of the tokens' percentiles.
 fn first_tokens(programs: &Programs, table: &mut Table) -> Result<(), String> {
     let mut first: [Vec<f64>; 4] = Default::default();
     let mut slowest: [Vec<f64>; 4] = Default::default();
